@@ -1,0 +1,869 @@
+"""Export controls: what the law says of one export on one day.
+
+Read `ruling` first: the order of the tests is the law's. The numbers and the rules are data (`data/regimes/`, read by
+`simulator.regimes`); the exact integer arithmetic of limits is in the scalar functions at the top, in the subset that Numba
+compiles, so that both engines and `ruling` share one source of truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from simulator.problems import nearest
+
+if TYPE_CHECKING:
+    from simulator.regimes import Grant, Hold, Leaf, LicenceException, Provision, Regime
+
+PPM = 1_000_000
+
+# ---------------------------------------------------------------------- limits: exact, integer, compilable
+
+
+def share_at_most(part: int, whole: int, limit_ppm: int) -> bool:
+    """True if part / whole does not exceed a limit in parts per million; compared without division."""
+    return PPM * part <= limit_ppm * whole
+
+
+def share_at_least(part: int, whole: int, limit_ppm: int) -> bool:
+    """True if part / whole reaches a limit in parts per million; compared without division."""
+    return PPM * part >= limit_ppm * whole
+
+
+def lpp_allows(used: int, quantity: int, limit: int) -> bool:
+    """License Exception LPP: the consignee's TPP of the calendar year, this shipment included, stays within the limit."""
+    return used + quantity <= limit
+
+
+def allocation_allows(used: int, quantity: int, limit: int) -> bool:
+    """Country allocation: TPP licensed in the period, this application included, stays within the limit."""
+    return used + quantity <= limit
+
+
+def uveu_test(
+    quantity: int,
+    into_us: bool,
+    into_tier1: bool,
+    held_destination: int,
+    held_tier1_incl_us: int,
+    held_us: int,
+    held_total: int,
+    max_single_ppm: int,
+    min_tier1_ppm: int,
+    min_us_ppm: int,
+) -> int:
+    """Geographic allocation of a universal validated end user, with the shipment counted in.
+
+    Quantities are owned controlled TPP, shares parts per million. Returns 0 if every share holds, 1 if a single destination
+    outside tier 1 would hold too much, 2 if tier 1 would hold too little, 3 if the United States would.
+    """
+    total = held_total + quantity
+    if not into_tier1 and not share_at_most(held_destination + quantity, total, max_single_ppm):
+        return 1
+    tier1 = held_tier1_incl_us
+    if into_tier1:
+        tier1 = tier1 + quantity
+    if not share_at_least(tier1, total, min_tier1_ppm):
+        return 2
+    us = held_us
+    if into_us:
+        us = us + quantity
+    if not share_at_least(us, total, min_us_ppm):
+        return 3
+    return 0
+
+
+def nveu_allows(held: int, failed: int, quantity: int, cap: int) -> bool:
+    """National validated end user: installed base less what failed or left, this shipment included, stays within the cap."""
+    return held - failed + quantity <= cap
+
+
+# ---------------------------------------------------------------------- reading regimes
+
+
+def load_regime(id: str, folder: Path | None = None) -> Regime:
+    """The regime of that id (of the shipped folder by default). Raises `InputProblems` with every fault, file and line."""
+    from simulator import regimes
+
+    return regimes.load_regime(id, folder)
+
+
+def load_all(folder: Path | None = None) -> dict[str, Regime]:
+    """All regimes by id. Raises `InputProblems` with the faults of all files together."""
+    from simulator import regimes
+
+    return regimes.load_all(folder)
+
+
+# ---------------------------------------------------------------------- the nouns of an export
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is exported: a chip (or the chips of a computer) by the measures the control list uses. None = not known."""
+
+    tpp: int = 0
+    density: float | None = None
+    """Performance density, TPP per mm2 of applicable die area."""
+    memory_bandwidth_gbps: float | None = None
+    interconnect_gbps: float | None = None
+    """Bidirectional transfer rate over all inputs and outputs, the measure of the October 2022 rule."""
+    data_centre: bool = True
+    """Designed or marketed for data centres."""
+    operations: float = 0.0
+    """For the weights of a model: operations used to train it. Zero for chips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One export: what, how much, to where and whom, on which day."""
+
+    destination: str
+    """ISO 3166-1 code of the country the item goes to."""
+    headquarters: str
+    """ISO code of the headquarters, or ultimate parent, of the end user."""
+    consignee: str
+    item: Item
+    quantity_tpp: int
+    on: date
+    origin: str = "USA"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What the end user holds and has used so far, before this export: whole TPP."""
+
+    lpp_used_tpp: int = 0
+    """Under License Exception LPP, in the calendar year of the export."""
+    allocation_used_tpp: int = 0
+    """Licensed into the destination by anybody in the allocation's period."""
+    deal_used_tpp: int = 0
+    """Licensed into the destination under its deal in the calendar year."""
+    owned_total_tpp: int = 0
+    owned_us_tpp: int = 0
+    owned_tier1_tpp: int = 0
+    """In tier 1, the United States included."""
+    owned_destination_tpp: int = 0
+    nveu_held_tpp: int = 0
+    nveu_failed_tpp: int = 0
+    authorisations: frozenset[str] = frozenset()
+    """Of `uveu`, `nveu`, `dc_veu`: authorisations granted to this end user that cover the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What the law asks of an export by its destination, headquarters, item and day, whatever the quantity."""
+
+    provision: Provision
+    demands: str
+    """none, notification or licence"""
+    review: str | None
+    exceptions: tuple[str, ...]
+    """Exceptions and authorisations open to this destination and headquarters, in the order they are tried."""
+    quota: str | None
+    """`allocation` or `deal` if a licence draws on one that binds today."""
+    review_beyond_quota: str | None
+    unsure: tuple[str, ...]
+    """Provisions and leaves behind it that are recalled or assumed."""
+
+    @property
+    def needs_licence(self) -> bool:
+        """True if the export needs a licence unless an exception or authorisation covers it."""
+        return self.demands == "licence"
+
+    @property
+    def provision_id(self) -> str:
+        """Short id of the provision that decides, such as `fw.tier2`."""
+        return self.provision.id
+
+
+class Allocation(NamedTuple):
+    """A country's pot: TPP that may be licensed into it, and the first and last day of the period it is for."""
+
+    limit_tpp: int
+    window_start: date
+    window_end: date
+
+
+class Ratios(NamedTuple):
+    """Geographic allocation of the universal authorisation in parts per million."""
+
+    max_single_ppm: int
+    min_tier1_ppm: int
+    min_us_ppm: int
+
+
+class Application(NamedTuple):
+    """A company's application for the universal authorisation: day filed, decision time, chance of a grant."""
+
+    filed: date
+    p50_days: float
+    p90_days: float
+    grant_probability: float
+    unsure: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the law says of one export, and why."""
+
+    route: str
+    """no_licence_required, notification, lpp, uveu, nveu, dc_veu or licence"""
+    review: str | None
+    """How the licence application is looked at, for the route licence."""
+    provision: str
+    citation: str
+    source_url: str
+    quota: str | None
+    quota_draw_tpp: int
+    """TPP a grant would take from the pot."""
+    headroom_tpp: int | None
+    """TPP left in the pot before this export; None without a pot."""
+    returned: bool
+    """True if the application exceeds what is left and comes back at decision; it may be filed again for the headroom."""
+    reasons: tuple[str, ...]
+    """The tests made, in words, with numbers."""
+    unsure: tuple[str, ...]
+    """Provisions and leaves the ruling rests on that are recalled or assumed."""
+
+    @property
+    def certain(self) -> bool:
+        """False if the ruling rests on anything recalled or assumed."""
+        return not self.unsure
+
+
+# ---------------------------------------------------------------------- the law over time
+
+
+def law(
+    history: Regime,
+    diverges_on: date | None = None,
+    regime: Regime | None = None,
+    later: Iterable[tuple[date, Regime]] = (),
+    readings: Mapping[str, str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Law:
+    """A complete timeline of law: history until a day, then another regime, then later ones.
+
+    `readings` chooses readings of disputed points (switch -> reading) at all dates; `changes` sets leaves from `diverges_on`
+    on (throughout, if nothing diverges). Raises ValueError for dates out of order and for unknown switches and leaves.
+    """
+    from simulator.regimes import with_changes
+
+    if (diverges_on is None) != (regime is None):
+        raise ValueError("a divergence needs both its day and its regime")
+    segments = [(date.min, history if diverges_on else with_changes(history, changes or {}))]
+    if diverges_on and regime:
+        segments.append((diverges_on, with_changes(regime, changes or {})))
+    for begins, then in later:
+        if begins <= segments[-1][0]:
+            raise ValueError(f"{then.id} from {begins} does not come after {segments[-1][1].id} from {segments[-1][0]}")
+        segments.append((begins, with_changes(then, {k: v for k, v in (changes or {}).items() if k in then.leaves})))
+    return Law(tuple(segments), readings or {})
+
+
+class Law:
+    """What the law requires and has announced on any day. Pure: the same question always has the same answer."""
+
+    def __init__(self, segments: tuple[tuple[date, Regime], ...], readings: Mapping[str, str]):
+        self.segments = segments
+        self.readings = dict(readings)
+        switches = {key: switch for _, regime in segments for key, switch in regime.switches.items()}
+        for key, reading in readings.items():
+            if key not in switches:
+                raise ValueError(f"{key} is not a switch of {self.title}{nearest(key, switches)}")
+            if reading not in switches[key].readings:
+                known = switches[key].readings
+                raise ValueError(f"{key}: {reading} is not a reading; allowed: {', '.join(known)}{nearest(reading, known)}")
+        self._requirements: dict[tuple[Any, ...], Requirement] = {}
+        self._members: dict[tuple[str, str, date], frozenset[str]] = {}
+        self._in_force: dict[tuple[date, date | None], tuple[Provision, ...]] = {}
+        self._classes: dict[tuple[Item, str, date], tuple[bool, tuple[str, ...]]] = {}
+
+    @property
+    def title(self) -> str:
+        """The regimes of the timeline and the days they begin, for messages."""
+        return ", then ".join(f"{regime.id} from {begins}" if begins > date.min else regime.id for begins, regime in self.segments)
+
+    def __repr__(self) -> str:
+        return f"Law({self.title})"
+
+    def regime(self, on: date, announced_by: date | None = None) -> Regime:
+        """The regime that governs a day, as known on `announced_by`: a divergence is unknown before its day."""
+        day = on if announced_by is None else min(on, announced_by)
+        return next(regime for begins, regime in reversed(self.segments) if begins <= day)
+
+    # ------------------------------------------------------------------ leaves
+
+    def leaf(self, leaf_id: str, on: date, *, announced_by: date | None = None) -> Leaf:
+        """A number of the law on a day under the chosen readings, with unit, kind and citation.
+
+        Raises LookupError naming the nearest id for an unknown leaf, or the first day of one that begins later.
+        """
+        from dataclasses import replace
+
+        regime = self.regime(on, announced_by)
+        dated = regime.leaves.get(leaf_id)
+        if dated is None:
+            raise LookupError(f"{leaf_id} is not a leaf of {regime.id}{nearest(leaf_id, regime.leaves)}")
+        found = dated.at(on)
+        for switch, values in dated.readings.items():
+            chosen = self.readings.get(switch)
+            if chosen in values:
+                found = replace(found, value=values[chosen], kind="assumed", reason=f"reading {chosen!r} of {switch}")
+        return found
+
+    def at(self, leaf_id: str, on: date) -> Any:
+        """The value of a leaf on a day. Raises LookupError as `leaf` does."""
+        return self.leaf(leaf_id, on).value
+
+    def has(self, leaf_id: str, on: date) -> bool:
+        """True if the law of the day states this leaf."""
+        dated = self.regime(on).leaves.get(leaf_id)
+        return dated is not None and dated.steps[0][0] <= on
+
+    # ------------------------------------------------------------------ groups and items
+
+    def members(self, expression: str, on: date, *, announced_by: date | None = None) -> frozenset[str]:
+        """ISO codes of the countries in a group, or in an expression such as `d1 + d4 - a5`, on a day under this law."""
+        regime = self.regime(on, announced_by)
+        key = (regime.id, expression, on)
+        if key not in self._members:
+            from simulator.regimes import group_words
+
+            found: frozenset[str] = frozenset()
+            for joins, word in group_words(expression):
+                part = self._named(word, regime, on, announced_by)
+                found = found | part if joins else found - part
+            self._members[key] = found
+        return self._members[key]
+
+    def _named(self, word: str, regime: Regime, on: date, announced_by: date | None) -> frozenset[str]:
+        places = regime.places
+        if word == "none":
+            return frozenset()
+        if word == "any":
+            return frozenset(places.names)
+        if f"group.{word}" in regime.leaves:
+            return self.members(self.leaf(f"group.{word}", on, announced_by=announced_by).value, on, announced_by=announced_by)
+        if word in places.names:
+            return frozenset({word} | {iso3 for iso3, parent in places.treated_as.items() if parent == word})
+        return places.members(word, on, frozenset(regime.instruments))
+
+    def classify(self, item: Item, item_class: str, on: date) -> tuple[bool, tuple[str, ...]]:
+        """Whether an item falls in a class on a day, and the leaves behind the answer that are recalled or assumed.
+
+        A measure that is not known counts against the exporter: it reaches every floor and stays below no ceiling, and the
+        answer is marked unsure as `item.unknown_measure`.
+        """
+        regime = self.regime(on)
+        key = (item, f"{regime.id}/{item_class}", on)
+        if key not in self._classes:
+            self._classes[key] = self._classify(item, item_class, on, regime)
+        return self._classes[key]
+
+    def _classify(self, item: Item, item_class: str, on: date, regime: Regime) -> tuple[bool, tuple[str, ...]]:
+        if item_class == "any":
+            return True, ()
+        unsure: list[str] = []
+        for limb in regime.items[item_class].any_of:
+            doubts: list[str] = []
+            holds = True
+            for test, name in limb.model_dump(exclude_none=True).items():
+                if test == "data_centre":
+                    holds = holds and item.data_centre == name
+                    continue
+                measure, _, bound = test.replace("_at_least", ":least").replace("_below", ":below").partition(":")
+                limit = self.leaf(name, on)
+                value = getattr(item, measure)
+                if value is None:
+                    doubts.append("item.unknown_measure")
+                    holds = holds and bound == "least"
+                else:
+                    holds = holds and (value >= limit.value if bound == "least" else value < limit.value)
+                if limit.kind in ("recalled", "assumed"):
+                    doubts.append(name)
+            if holds:
+                kind = regime.items[item_class].kind
+                return True, tuple(dict.fromkeys([*doubts, *([item_class] if kind in ("recalled", "assumed") else [])]))
+            unsure += doubts
+        return False, tuple(dict.fromkeys(unsure))
+
+    def counts(self, item: Item, on: date) -> bool:
+        """True if the item counts towards allocations, LPP, and the ratios and caps of authorisations (3A090.a as published).
+
+        False under a law that limits no quantities.
+        """
+        if not self.has("counted.items", on):
+            return False
+        return any(self.classify(item, word, on)[0] for word in str(self.at("counted.items", on)).split(" + "))
+
+    # ------------------------------------------------------------------ what is required
+
+    def in_force(self, on: date, *, announced_by: date | None = None) -> tuple[Provision, ...]:
+        """Provisions with which an export on that day must comply, in the order they are tried; with `announced_by`, as
+        somebody who knows what is announced by that day would expect them."""
+        key = (on, announced_by)
+        if key not in self._in_force:
+            regime = self.regime(on, announced_by)
+            self._in_force[key] = tuple(p for p in regime.provisions if self._binds(regime, p, on, announced_by))
+        return self._in_force[key]
+
+    def _binds(self, regime: Regime, rule: Provision, on: date, announced_by: date | None) -> bool:
+        for switch, readings in rule.only_if.items():
+            if self.readings.get(switch, regime.switches[switch].default) not in readings:
+                return False
+        return _dates(regime, rule).bind(on, announced_by)
+
+    def _available(self, regime: Regime, name: str, destination: str, headquarters: str, on: date, announced_by: date | None) -> bool:
+        exception: LicenceException = regime.exceptions[name]
+        return (
+            _dates(regime, exception).bind(on, announced_by)
+            and destination in self.members(exception.destinations, on, announced_by=announced_by)
+            and headquarters in self.members(exception.headquarters, on, announced_by=announced_by)
+        )
+
+    def requirement(
+        self,
+        destination: str,
+        headquarters: str,
+        item: Item,
+        on: date,
+        *,
+        announced_by: date | None = None,
+        consignee: str | None = None,
+        quantity_tpp: int | None = None,
+        origin: str = "USA",
+    ) -> Requirement:
+        """What an export needs: the first provision in force that covers it.
+
+        With `announced_by` the answer is what somebody plans on who knows only what was announced by that day. Provisions
+        limited to named end users or to quantities decide only where `consignee` or `quantity_tpp` is given.
+        Raises ValueError for an unknown country code.
+        """
+        key = (destination, headquarters, item, on, announced_by, consignee, quantity_tpp, origin)
+        if key not in self._requirements:
+            self._requirements[key] = self._requirement(*key)
+        return self._requirements[key]
+
+    def _requirement(
+        self, destination: str, headquarters: str, item: Item, on: date, announced_by: date | None,
+        consignee: str | None, quantity_tpp: int | None, origin: str,
+    ) -> Requirement:  # fmt: skip
+        regime = self.regime(on, announced_by)
+        for code in (destination, headquarters, origin):
+            if code not in regime.places.names:
+                raise ValueError(f"{code} is not a country code of places.csv{nearest(code, regime.places.names)}")
+        doubts: list[str] = []
+        for p in self.in_force(on, announced_by=announced_by):
+            if p.end_users and consignee not in p.end_users:
+                continue
+            if p.quantity_at_most and (quantity_tpp is None or quantity_tpp > self.at(p.quantity_at_most, on)):
+                continue
+            if p.quantity_above and (quantity_tpp is None or quantity_tpp <= self.at(p.quantity_above, on)):
+                continue
+            if not (
+                destination in self.members(p.destinations, on, announced_by=announced_by)
+                and headquarters in self.members(p.headquarters, on, announced_by=announced_by)
+                and origin in self.members(p.origins, on, announced_by=announced_by)
+            ):
+                continue
+            covered = False
+            for item_class in p.items:
+                inside, unsure = self.classify(item, item_class, on)
+                # A recalled threshold leaves a doubt only where it is a near thing: inside by it, or outside by an unknown.
+                doubts += unsure if inside else [u for u in unsure if u == "item.unknown_measure"]
+                if inside:
+                    covered = True
+                    break
+            if covered:
+                return self._required(regime, p, destination, headquarters, on, announced_by, doubts)
+        raise AssertionError(f"{regime.id} has no closing provision")  # the loader refuses such a regime
+
+    def _required(
+        self, regime: Regime, p: Provision, destination: str, headquarters: str, on: date, announced_by: date | None,
+        doubts: list[str],
+    ) -> Requirement:  # fmt: skip
+        instrument = regime.instruments[p.instrument]
+        if p.kind in ("recalled", "assumed"):
+            doubts.append(p.id)
+        if instrument.kind in ("recalled", "assumed"):
+            doubts.append(p.instrument)
+        doubts += [switch for switch in p.only_if if switch in self.readings]
+        admits = tuple(name for name in p.admits if self._available(regime, name, destination, headquarters, on, announced_by))
+        return Requirement(
+            p, p.demands, p.review, admits, p.quota, p.review_beyond_quota, tuple(dict.fromkeys(doubts))
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ limits
+
+    def allocation(self, destination: str, on: date, *, announced_by: date | None = None) -> Allocation | None:
+        """The pot that licences into a country draw on that day (limit, first and last day of its period), or None.
+
+        Binding from the compliance day; what counts since an earlier day is in `counting`.
+        """
+        return self._pot(destination, on, self.in_force(on, announced_by=announced_by), announced_by)
+
+    def counting(self, destination: str, on: date) -> Allocation | None:
+        """As `allocation`, but already from the day on which quantities count, before the limit binds."""
+        regime = self.regime(on)
+        rules = tuple(p for p in regime.provisions if p.quota and _dates(regime, p).count(on))
+        return self._pot(destination, on, rules, None)
+
+    def _pot(self, destination: str, on: date, rules: Iterable[Provision], announced_by: date | None) -> Allocation | None:
+        for p in rules:
+            if p.quota and destination in self.members(p.destinations, on, announced_by=announced_by):
+                break
+        else:
+            return None
+        if p.quota == "deal":
+            limit = self.at(f"deal.ceiling_tpp.{destination}", on) if self.has(f"deal.ceiling_tpp.{destination}", on) else 0
+            return Allocation(limit, date(on.year, 1, 1), date(on.year, 12, 31))
+        limit = int(self.at("allocation.tpp", on))
+        if destination in self.members("allocation_agreements", on, announced_by=announced_by):
+            limit = round(limit * self.at("allocation.agreement_multiple", on))
+        begins, ends = self.at("allocation.window_start", on), self.at("allocation.window_end", on)
+        if on <= ends:
+            return Allocation(limit, begins, ends)
+        match self.at("allocation.after_window", on):
+            case "renewed":
+                years = ends.year - begins.year + 1
+                first = ends.year + 1 + (on.year - ends.year - 1) // years * years
+                return Allocation(limit, date(first, 1, 1), date(first + years - 1, 12, 31))
+            case "nothing":
+                return Allocation(0, date(ends.year + 1, 1, 1), date.max)
+            case _:
+                return Allocation(limit, begins, date.max)
+
+    def _offered(self, name: str, on: date) -> bool:
+        regime = self.regime(on)
+        return any(name in p.admits for p in self.in_force(on)) and _dates(regime, regime.exceptions[name]).bind(on, None)
+
+    def lpp_limit(self, on: date) -> int:
+        """TPP per ultimate consignee and calendar year under License Exception LPP; 0 where the law has no such exception."""
+        return int(self.at("lpp.tpp", on)) if self._offered("lpp", on) else 0
+
+    def uveu_ratios(self, on: date) -> Ratios | None:
+        """The geographic allocation of the universal authorisation in parts per million; None where there is none."""
+        if not self._offered("uveu", on):
+            return None
+        shares = (self.at(f"uveu.{name}", on) for name in ("max_share_single", "min_share_tier1", "min_share_us"))
+        return Ratios(*(round(share * PPM) for share in shares))
+
+    def nveu_cap(self, on: date) -> int:
+        """TPP a national authorisation may have installed in the quarter; 0 where there is none."""
+        return int(self.at("nveu.cap_tpp", on)) if self._offered("nveu", on) else 0
+
+    def uveu_application(self, company: str, on: date) -> Application | None:
+        """When a company files for the universal authorisation under the law of the day, and how that is likely to end."""
+        if not self.has(f"uveu.applied.{company}", on):
+            return None
+        profile = self.at("uveu.time_profile", on)
+        names = (f"uveu.applied.{company}", f"time.{profile}.p50_days", f"time.{profile}.p90_days", f"uveu.grant_probability.{company}")
+        leaves = [self.leaf(name, on) for name in names]
+        unsure = tuple(leaf.id for leaf in leaves if leaf.kind in ("recalled", "assumed"))
+        return Application(leaves[0].value, leaves[1].value, leaves[2].value, leaves[3].value, unsure)
+
+    def outcome(self, review: str, on: date) -> tuple[float, float, float]:
+        """Shares of applications approved, denied and returned without action under a review policy; they sum to one."""
+        approve, deny, back = (float(self.at(f"outcome.{review}.{end}", on)) for end in ("approve", "deny", "return"))
+        return approve, deny, back
+
+    def licence_days(self, review: str, on: date) -> tuple[float, float]:
+        """Median and 90th percentile of the days from filing to decision (lognormal; a target for the sum of all its parts)."""
+        specific = f"licence.time_profile.{review}"
+        profile = self.at(specific if self.has(specific, on) else "licence.time_profile", on)
+        return float(self.at(f"time.{profile}.p50_days", on)), float(self.at(f"time.{profile}.p90_days", on))
+
+    def other_importers(self, destination: str, on: date) -> int:
+        """TPP for which importers other than the four apply in this quarter (an assumed path); 0 where no pot counts."""
+        if self.counting(destination, on) is None:
+            return 0
+        own = f"others.tpp_per_quarter.{destination}"
+        return int(self.at(own if self.has(own, on) else "others.tpp_per_quarter", on))
+
+    def weights_controlled(self, operations: float, on: date, *, best_open: float = 0.0, published: bool = False) -> bool:
+        """Whether the weights of a model are controlled (ECCN 4E091): closed, and trained beyond the moving threshold.
+
+        `best_open`: operations of the most advanced published model, in operations a closed model would need.
+        """
+        if published or not self.has("weights.operations", on) or not any("4E091" in p.items for p in self.in_force(on)):
+            return False
+        threshold = float(self.at("weights.operations", on))
+        if self.at("weights.follows_best_open_model", on):
+            threshold = max(threshold, best_open)
+        return operations >= threshold
+
+    def tuned_weights_controlled(self, extra: float, original: float, on: date) -> bool:
+        """Whether a tuned open-weight model is controlled: extra operations above a share of the original, or above a number."""
+        if not self.has("weights.tuning_share", on) or not any("4E091" in p.items for p in self.in_force(on)):
+            return False
+        share = extra >= self.at("weights.tuning_share", on) * original
+        number = extra >= self.at("weights.tuning_operations", on)
+        return bool(share and number) if self.at("weights.tuning_limits_join", on) == "both" else bool(share or number)
+
+    # ------------------------------------------------------------------ time
+
+    def hold_until(self, destination: str, on: date) -> date | None:
+        """First day on which applications for a country are decided again, if they are held today; None if they are not."""
+        until: date | None = None
+        for hold in sorted(self.regime(on).holds, key=lambda h: (h.from_, h.until)):
+            day = until or on
+            if hold.from_ <= day < hold.until and destination in self.members(hold.destinations, hold.from_):
+                until = hold.until
+        return until
+
+    def holds(self, start: date, end: date) -> list[Hold]:
+        """Holds that touch a period, each under the regime that then governs."""
+        return [h for _, _, regime in self._spans() for h in regime.holds if h.from_ < end and h.until > start and self.regime(h.from_) is regime]
+
+    def grants(self, start: date, end: date) -> list[Grant]:
+        """Real dated grants in a period (the overlay of history), in order of date."""
+        found = [g for begins, ends, regime in self._spans() for g in regime.grants if begins <= g.on < ends and start <= g.on <= end]
+        return sorted(found, key=lambda g: (g.on, g.id))
+
+    def _spans(self) -> list[tuple[date, date, Regime]]:
+        ends = [begins for begins, _ in self.segments[1:]] + [date.max]
+        return [(begins, until, regime) for (begins, regime), until in zip(self.segments, ends, strict=True)]
+
+    def change_dates(self, start: date, end: date) -> list[date]:
+        """Days after `start`, up to `end`, on which what is required, announced or limited changes: sorted, without repeats."""
+        found: set[date] = set()
+        for begins, until, regime in self._spans():
+            days: set[date] = {begins}
+            for rule in (*regime.provisions, *regime.exceptions.values()):
+                days |= _dates(regime, rule).all()
+            days |= {day for leaf in regime.leaves.values() for day, _ in leaf.steps}
+            days |= {day for hold in regime.holds for day in (hold.from_, hold.until)}
+            for m in regime.places.memberships:
+                if not m.by or m.by in regime.instruments:
+                    days |= {m.begins, m.ends}
+            if "allocation.window_end" in regime.leaves and any(p.quota == "allocation" for p in regime.provisions):
+                for _, leaf in regime.leaves["allocation.window_end"].steps:
+                    days |= {date(leaf.value.year + 1, 1, 1)}
+                    if self.readings.get("allocation-after-window") == "renewed":
+                        days |= {date(year, 1, 1) for year in range(leaf.value.year + 1, end.year + 1)}
+            if any(p.quota == "deal" for p in regime.provisions):
+                days |= {date(year, 1, 1) for year in range(begins.year + 1, end.year + 1)}
+            found |= {day for day in days if begins <= day < until}
+        return sorted(day for day in found if start < day <= end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dates:
+    """The dates of one provision or exception, its own before those of its instrument."""
+
+    announced: date
+    compliance: date
+    counts_from: date
+    end: date
+    end_announced: date
+    effective: date
+
+    def bind(self, on: date, announced_by: date | None) -> bool:
+        """Must an export on that day comply? Somebody planning knows neither rules nor ends announced after `announced_by`."""
+        if on < self.compliance:
+            return False
+        if announced_by is None:
+            return on < self.end
+        return self.announced <= announced_by and (on < self.end or self.end_announced > announced_by)
+
+    def count(self, on: date) -> bool:
+        return self.counts_from <= on < self.end
+
+    def all(self) -> set[date]:
+        return {self.announced, self.effective, self.compliance, self.counts_from, self.end, self.end_announced} - {date.max}
+
+
+def _dates(regime: Regime, rule: Provision | LicenceException) -> _Dates:
+    """Resolved dates. Not stated: compliance = effective, counting = compliance, a sunset is known from the start."""
+    instrument = regime.instruments[rule.instrument]
+    own = {name: getattr(rule, name, None) for name in ("announced", "effective", "compliance", "counts_from", "ends")}
+    announced = own["announced"] or instrument.announced
+    effective = own["effective"] or instrument.effective
+    # A provision with its own effective day does not inherit the instrument's compliance day.
+    compliance = own["compliance"] or (effective if own["effective"] else instrument.compliance or effective)
+    counts_from = own["counts_from"] or (compliance if own["effective"] else instrument.counts_from or compliance)
+    candidates = [e for e in (own["ends"], instrument.ends) if e is not None]
+    ends = min(candidates, key=lambda e: e.on) if candidates else None
+    end = ends.on if ends else date.max
+    end_announced = (ends.announced or announced) if ends else date.max
+    return _Dates(announced, compliance, counts_from, end, end_announced, effective)
+
+
+# ---------------------------------------------------------------------- the ruling
+
+
+@dataclass(slots=True)
+class _Notes:
+    """Reasons and doubts gathered while a ruling is made."""
+
+    reasons: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+
+    def use(self, law: Law, leaf_id: str, on: date) -> Any:
+        """Read a leaf; remember it if it is recalled or assumed."""
+        leaf = law.leaf(leaf_id, on)
+        if leaf.kind in ("recalled", "assumed"):
+            self.unsure.append(leaf_id)
+        return leaf.value
+
+
+def ruling(law: Law, export: Export, position: Position) -> Ruling:
+    """What the law says of one export, given what its end user holds and has used.
+
+    The order is the law's: no licence needed -> License Exception LPP -> authorisation (universal if its shares hold with this
+    export counted in, else national, else of the data centre) -> licence, which alone draws on the country allocation.
+    Raises ValueError for an unknown country code or a quantity that is not positive.
+    """
+    if export.quantity_tpp <= 0:
+        raise ValueError(f"the quantity is {export.quantity_tpp} TPP; an export is of at least 1")
+    on, quantity = export.on, export.quantity_tpp
+    need = law.requirement(
+        export.destination, export.headquarters, export.item, on,
+        consignee=export.consignee, quantity_tpp=quantity, origin=export.origin,
+    )  # fmt: skip
+    regime, p = law.regime(on), need.provision
+    notes = _Notes([f"{p.id} ({p.citation}) decides: {p.title}"], list(need.unsure))
+
+    def answer(route: str, review: str | None = None, quota: str | None = None, draw: int = 0, room: int | None = None,
+               returned: bool = False, by: LicenceException | None = None, rule: str = "") -> Ruling:  # fmt: skip
+        said = by or p
+        return Ruling(
+            route, review, rule or p.id, said.citation, regime.url(said.source), quota, draw, room, returned,
+            tuple(notes.reasons), tuple(dict.fromkeys(notes.unsure)),
+        )  # fmt: skip
+
+    if need.demands != "licence":
+        return answer("no_licence_required" if need.demands == "none" else "notification")
+    for name in need.exceptions:
+        if _covers(name, law, export, position, notes):
+            exception = regime.exceptions[name]
+            if exception.kind in ("recalled", "assumed"):
+                notes.unsure.append(name)
+            return answer(name, by=exception, rule=f"{p.id}/{name}")
+    if need.quota is None:
+        notes.reasons.append(f"a licence is needed; review: {_words(need.review)}")
+        return answer("licence", need.review)
+
+    pot = law.allocation(export.destination, on)
+    assert pot is not None  # the provision that decides names the pot
+    used = position.deal_used_tpp if need.quota == "deal" else position.allocation_used_tpp
+    for leaf_id in (f"deal.ceiling_tpp.{export.destination}",) if need.quota == "deal" else ("allocation.tpp",):
+        if law.has(leaf_id, on):
+            notes.use(law, leaf_id, on)
+    if need.quota == "allocation" and export.destination in law.members("allocation_agreements", on):
+        notes.use(law, "allocation.agreement_multiple", on)
+    if on > law.at("allocation.window_end", on) if need.quota == "allocation" else False:
+        notes.use(law, "allocation.after_window", on)
+    room = max(pot.limit_tpp - used, 0)
+    draw = quantity if law.counts(export.item, on) else 0
+    if allocation_allows(used, quantity, pot.limit_tpp):
+        notes.reasons.append(f"the pot of {export.destination} has {room:,} of {pot.limit_tpp:,} TPP left; {quantity:,} fit")
+        return answer("licence", need.review, need.quota, draw, room)
+    notes.reasons.append(f"the pot of {export.destination} has {room:,} of {pot.limit_tpp:,} TPP left; {quantity:,} do not fit")
+    beyond = need.review_beyond_quota or need.review
+    if room == 0:
+        notes.reasons.append(f"beyond the pot the review is {_words(beyond)}")
+        return answer("licence", beyond, need.quota, 0, 0)
+    if need.quota == "allocation" and notes.use(law, "allocation.straddle", on) == "granted_in_part":
+        notes.reasons.append(f"an application that straddles the limit is granted for the {room:,} TPP left")
+        return answer("licence", need.review, need.quota, room, room)
+    notes.reasons.append(f"it is returned at decision and may be filed again for up to {room:,} TPP")
+    return answer("licence", need.review, need.quota, 0, room, returned=True)
+
+
+def _covers(name: str, law: Law, export: Export, position: Position, notes: _Notes) -> bool:
+    """Whether an exception or authorisation takes the place of the licence; notes the test made."""
+    on, quantity = export.on, export.quantity_tpp
+    if name == "lpp":
+        limit = notes_limit = int(law.at("lpp.tpp", on))
+        fits = lpp_allows(position.lpp_used_tpp, quantity, limit)
+        notes.reasons.append(
+            f"LPP: {position.lpp_used_tpp:,} used this year + {quantity:,} {'within' if fits else 'above'} {notes_limit:,} TPP per consignee"
+        )
+        if fits:
+            notes.use(law, "lpp.tpp", on)
+            if law.leaf("lpp.consignee", on).kind in ("recalled", "assumed") and position.lpp_used_tpp:
+                notes.unsure.append("lpp.consignee")
+        return fits
+    if name not in position.authorisations:
+        notes.reasons.append(f"{name.upper()}: no authorisation granted")
+        return False
+    if name == "uveu":
+        ratios = law.uveu_ratios(on)
+        assert ratios is not None  # the requirement lists it only where it is offered
+        tier1, home = law.members("tier1", on), export.destination == "USA"
+        us_ppm = ratios.min_us_ppm if export.headquarters in law.members("USA", on) else 0
+        failed = uveu_test(
+            quantity, home, export.destination in tier1, position.owned_destination_tpp, position.owned_tier1_tpp,
+            position.owned_us_tpp, position.owned_total_tpp, ratios.max_single_ppm, ratios.min_tier1_ppm, us_ppm,
+        )  # fmt: skip
+        for leaf_id in ("uveu.max_share_single", "uveu.min_share_tier1", "uveu.min_share_us", "uveu.denominator", "uveu.tested"):
+            notes.use(law, leaf_id, on)
+        total = position.owned_total_tpp + quantity
+        share = 100 * (position.owned_destination_tpp + quantity) / total
+        notes.reasons.append(
+            f"UVEU: {export.destination} would hold {share:.3f} % of {total:,} TPP: "
+            + ("all shares hold", "above the limit for one country", "tier 1 below its share", "the United States below its share")[failed]
+        )
+        return failed == 0
+    if name == "nveu":
+        cap = int(notes.use(law, "nveu.cap_tpp", on))
+        failed_tpp = position.nveu_failed_tpp if notes.use(law, "nveu.failed_leave_count", on) else 0
+        fits = nveu_allows(position.nveu_held_tpp, failed_tpp, quantity, cap)
+        notes.reasons.append(
+            f"NVEU: {position.nveu_held_tpp:,} held - {failed_tpp:,} failed + {quantity:,} {'within' if fits else 'above'} {cap:,} TPP"
+        )
+        return fits
+    notes.reasons.append(f"{name.upper()}: the data centre is authorised")
+    return True
+
+
+def _words(review: str | None) -> str:
+    return (review or "none").replace("_", " ")
+
+
+# ---------------------------------------------------------------------- differences
+
+
+class LeafDifference(NamedTuple):
+    """One number that two regimes state differently."""
+
+    leaf_id: str
+    old: Any
+    new: Any
+    unit: str
+    citation: str
+
+
+def leaf_differences(a: Regime, b: Regime, on: date) -> list[LeafDifference]:
+    """Leaves whose values differ between two regimes on a day (None where one lacks it), by id."""
+    found = []
+    for key in sorted({*a.leaves, *b.leaves}):
+        values: list[Any] = []
+        said: Leaf | None = None
+        for regime in (a, b):
+            try:
+                leaf = regime.leaves[key].at(on)
+            except LookupError:
+                values.append(None)
+            else:
+                values.append(leaf.value)
+                said = leaf
+        if values[0] != values[1] and said is not None:
+            found.append(LeafDifference(key, values[0], values[1], said.unit, said.citation or said.reason))
+    return found
+
+
+def tier(places_of: Regime, iso3: str, on: date = date(2025, 1, 15)) -> int:
+    """1, 2 or 3 by the Framework's own lists as of a day: paragraph (a), D:5 with Macau, the rest. A way of reporting only."""
+    from simulator.regimes import Places
+
+    places: Places = places_of.places
+    if iso3 in places.members("para_a", on):
+        return 1
+    return 3 if iso3 == "MAC" or iso3 in places.members("d5", on) else 2
