@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,16 @@ HOPELESS = 0.10
 denial (3 % and 0 %) lie below; nothing depends on where between 0.03 and 0.7 the line is drawn."""
 
 
+class Cited(NamedTuple):
+    """A provision as people read it."""
+
+    title: str
+    citation: str
+    source: str
+    certain: bool
+    """False if it rests on recollection or judgement"""
+
+
 @dataclass(frozen=True)
 class Compiled:
     """A scenario ready to run: the tables, and the sampler of its replications."""
@@ -44,6 +54,8 @@ class Compiled:
     scenario: Scenario
     static: Static
     sampler: Sampler
+    provisions: dict[str, Cited]
+    """What the ids of `static.provisions` stand for"""
 
     def draw(self, seed: int, replication: int) -> Draws:
         """One replication's draws, with assumptions or luck at their middle if the scenario switches them off."""
@@ -76,7 +88,7 @@ def scenario_world(scenario: Scenario, world: World) -> World:
     from simulator.world import UnknownInput
 
     try:
-        return world.changed(scenario.inputs) if scenario.inputs else world
+        return world.changed(scenario.changes) if scenario.changes else world
     except (UnknownInput, ValueError) as error:
         raise refuse(scenario.name, str(error), field="inputs") from None
 
@@ -85,12 +97,16 @@ def compile_scenario(scenario: Scenario, world: World, sampler: Sampler | None =
     """Tables for one scenario. A `sampler` built from equal inputs and horizon may be shared. OverflowError beyond 2**62."""
     changed = scenario_world(scenario, world)
     law = scenario_law(scenario)
+    if scenario.policy.grants_overlay:
+        from simulator.problems import refuse
+
+        raise refuse(scenario.name, "the overlay of real grants is not simulated yet; leave it false", field="policy.grants_overlay")
     f = sampler.frame if sampler else frame(changed, scenario.start, scenario.end)
-    static = _static(scenario, changed, law, f)
-    return Compiled(scenario, static, sampler or Sampler(changed, f))
+    static, cited = _static(scenario, changed, law, f)
+    return Compiled(scenario, static, sampler or Sampler(changed, f), cited)
 
 
-def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> Static:
+def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Static, dict[str, Cited]]:
     from simulator.controls import Item, tier
 
     after = f.end + timedelta(days=1)
@@ -120,7 +136,7 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> Static:
         median.append(found.p50_days if found else 0)
         spread.append(spread_table(float(np.log(found.p90_days / found.p50_days)) / Z90 if found else 0.0))
         grant.append(threshold(found.grant_probability) if found else 0)
-    return Static(
+    static = Static(
         start=f.start, horizon=tick_of(after, f.start), earliest=tick_of(f.earliest, f.start), month_starts=from_start(months),
         year_starts=from_start([date(y, 1, 1) for y in f.years]), quarter_starts=from_start(quarters),
         companies=f.companies, countries=f.countries, markets=f.markets, accelerators=f.accelerators, vendors=f.vendors,
@@ -145,6 +161,7 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> Static:
         allow_relocation=scenario.mechanisms.relocation, allow_uveu=scenario.mechanisms.uveu,
         allow_lpp=scenario.mechanisms.lpp,
     )  # fmt: skip
+    return static, tables.cited
 
 
 def _shipping_generation(world: World, f: Frame) -> np.ndarray:  # type: ignore[type-arg]
@@ -167,6 +184,7 @@ class _LawTables:
 
     def __init__(self, scenario: Scenario, world: World, law: Law, f: Frame, days: list[date], items: list[Item]):
         self.law, self.provisions, self._index = law, list[str](), dict[str, int]()
+        self.cited: dict[str, Cited] = {}
         s, k, c, a = len(days), len(f.companies), len(f.countries), len(items)
         self.needs, self.rule, self.posture = (np.zeros((s, k, c, a), dtype=np.int64) for _ in range(3))
         self.lpp, self.uveu = (np.full((s, k, c, a), -1, dtype=np.int64) for _ in range(2))
@@ -220,12 +238,12 @@ class _LawTables:
                             continue
                         need = law.requirement(country, headquarters[kk], item, day, consignee=company, quantity_tpp=quantity[aa])
                         self.needs[i, kk, cc, aa] = need.needs_licence
-                        self.rule[i, kk, cc, aa] = self._provision(need.provision_id)
+                        self.rule[i, kk, cc, aa] = self._provision(need.provision_id, day)
                         self.posture[i, kk, cc, aa] = Posture[need.review.upper()] if need.review else Posture.NONE
                         if "lpp" in need.exceptions:
-                            self.lpp[i, kk, cc, aa] = self._provision(f"{need.provision_id}/lpp")
+                            self.lpp[i, kk, cc, aa] = self._provision(f"{need.provision_id}/lpp", day)
                         if "uveu" in need.exceptions:
-                            self.uveu[i, kk, cc, aa] = self._provision(f"{need.provision_id}/uveu")
+                            self.uveu[i, kk, cc, aa] = self._provision(f"{need.provision_id}/uveu", day)
                     self._outlook(i, kk, cc, country, headquarters[kk], company, day, lead if foresight else timedelta(), items, quantity, f.end)
             for cc, country in enumerate(f.countries):
                 pot, counting = law.allocation(country, day), law.counting(country, day)
@@ -235,17 +253,23 @@ class _LawTables:
                     self.window[i, cc] = counting.window_start.toordinal()
                     self.counts[i, cc] = pot is None
                     setter = next((p for p in law.regime(day).provisions if p.quota and country in law.members(p.destinations, day)), None)
-                    self.pot_rule[i, cc] = self._provision(setter.id) if setter else -1
+                    self.pot_rule[i, cc] = self._provision(setter.id, day) if setter else -1
             if i:
                 now = {p.id for p in law.in_force(day)}
                 before = {p.id for p in law.in_force(day - timedelta(days=1))}
                 changed = sorted(now ^ before)
-                self.changes[i] = self._provision(changed[0]) if changed else -1
+                self.changes[i] = self._provision(changed[0], day) if changed else -1
 
-    def _provision(self, id: str) -> int:
+    def _provision(self, id: str, day: date) -> int:
+        """Index of a provision id, or of `provision/exception`."""
         if id not in self._index:
             self._index[id] = len(self.provisions)
             self.provisions.append(id)
+            name, _, exception = id.partition("/")
+            regimes = [self.law.regime(day), *(regime for _, regime in self.law.segments)]
+            regime = next(r for r in regimes if any(p.id == name for p in r.provisions))
+            rule = regime.exceptions[exception] if exception else next(p for p in regime.provisions if p.id == name)
+            self.cited[id] = Cited(rule.title, rule.citation, regime.url(rule.source), rule.kind in ("reported", "derived"))
         return self._index[id]
 
     def _signatures(self, day: date, items: list[Item], quantity: list[int]) -> list[tuple[bool, ...]]:

@@ -353,19 +353,23 @@ class Law:
             return frozenset({word} | {iso3 for iso3, parent in places.treated_as.items() if parent == word})
         return places.members(word, on, frozenset(regime.instruments))
 
-    def classify(self, item: Item, item_class: str, on: date) -> tuple[bool, tuple[str, ...]]:
+    def classify(
+        self, item: Item, item_class: str, on: date, *, announced_by: date | None = None
+    ) -> tuple[bool, tuple[str, ...]]:
         """Whether an item falls in a class on a day, and the leaves behind the answer that are recalled or assumed.
 
         A measure that is not known counts against the exporter: it reaches every floor and stays below no ceiling, and the
         answer is marked unsure as `item.unknown_measure`.
         """
-        regime = self.regime(on)
+        regime = self.regime(on, announced_by)
         key = (item, f"{regime.id}/{item_class}", on)
         if key not in self._classes:
-            self._classes[key] = self._classify(item, item_class, on, regime)
+            self._classes[key] = self._classify(item, item_class, on, regime, announced_by)
         return self._classes[key]
 
-    def _classify(self, item: Item, item_class: str, on: date, regime: Regime) -> tuple[bool, tuple[str, ...]]:
+    def _classify(
+        self, item: Item, item_class: str, on: date, regime: Regime, announced_by: date | None
+    ) -> tuple[bool, tuple[str, ...]]:
         if item_class == "any":
             return True, ()
         unsure: list[str] = []
@@ -377,7 +381,7 @@ class Law:
                     holds = holds and item.data_centre == name
                     continue
                 measure, _, bound = test.replace("_at_least", ":least").replace("_below", ":below").partition(":")
-                limit = self.leaf(name, on)
+                limit = self.leaf(name, on, announced_by=announced_by)
                 value = getattr(item, measure)
                 if value is None:
                     doubts.append("item.unknown_measure")
@@ -461,9 +465,9 @@ class Law:
         for p in self.in_force(on, announced_by=announced_by):
             if p.end_users and consignee not in p.end_users:
                 continue
-            if p.quantity_at_most and (quantity_tpp is None or quantity_tpp > self.at(p.quantity_at_most, on)):
+            if p.quantity_at_most and (quantity_tpp is None or quantity_tpp > self.leaf(p.quantity_at_most, on, announced_by=announced_by).value):
                 continue
-            if p.quantity_above and (quantity_tpp is None or quantity_tpp <= self.at(p.quantity_above, on)):
+            if p.quantity_above and (quantity_tpp is None or quantity_tpp <= self.leaf(p.quantity_above, on, announced_by=announced_by).value):
                 continue
             if not (
                 destination in self.members(p.destinations, on, announced_by=announced_by)
@@ -473,7 +477,7 @@ class Law:
                 continue
             covered = False
             for item_class in p.items:
-                inside, unsure = self.classify(item, item_class, on)
+                inside, unsure = self.classify(item, item_class, on, announced_by=announced_by)
                 # A recalled threshold leaves a doubt only where it is a near thing: inside by it, or outside by an unknown.
                 doubts += unsure if inside else [u for u in unsure if u == "item.unknown_measure"]
                 if inside:
@@ -558,8 +562,11 @@ class Law:
         return int(self.at("nveu.cap_tpp", on)) if self._offered("nveu", on) else 0
 
     def uveu_application(self, company: str, on: date) -> Application | None:
-        """When a company files for the universal authorisation under the law of the day, and how that is likely to end."""
-        if not self.has(f"uveu.applied.{company}", on):
+        """When a company files for the universal authorisation the law of the day offers, and how that is likely to end.
+
+        None where the law of the day offers none.
+        """
+        if not self._offered("uveu", on) or not self.has(f"uveu.applied.{company}", on):
             return None
         profile = self.at("uveu.time_profile", on)
         names = (f"uveu.applied.{company}", f"time.{profile}.p50_days", f"time.{profile}.p90_days", f"uveu.grant_probability.{company}")
@@ -636,7 +643,7 @@ class Law:
             days: set[date] = {begins}
             for rule in (*regime.provisions, *regime.exceptions.values()):
                 days |= _dates(regime, rule).all()
-            days |= {day for leaf in regime.leaves.values() for day, _ in leaf.steps}
+            days |= {day for leaf in regime.leaves.values() for day, _ in leaf.steps if self._matters(regime, leaf.id, day)}
             days |= {day for hold in regime.holds for day in (hold.from_, hold.until)}
             for m in regime.places.memberships:
                 if not m.by or m.by in regime.instruments:
@@ -650,6 +657,19 @@ class Law:
                 days |= {date(year, 1, 1) for year in range(begins.year + 1, end.year + 1)}
             found |= {day for day in days if begins <= day < until}
         return sorted(day for day in found if start < day <= end)
+
+    @staticmethod
+    def _matters(regime: Regime, leaf_id: str, day: date) -> bool:
+        """False for a step of a limit whose exception, authorisation or pot is not law that day (a rule not enforced)."""
+        topic = "allocation" if leaf_id.startswith("others.") else leaf_id.partition(".")[0]
+        rules: list[Provision | LicenceException] = []
+        if topic in regime.exceptions:
+            rules = [regime.exceptions[topic]]
+        elif topic in ("allocation", "deal"):
+            rules = [p for p in regime.provisions if p.quota == topic]
+        else:
+            return True
+        return any(_dates(regime, rule).count(day) for rule in rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -780,10 +800,10 @@ def _covers(name: str, law: Law, export: Export, position: Position, notes: _Not
     """Whether an exception or authorisation takes the place of the licence; notes the test made."""
     on, quantity = export.on, export.quantity_tpp
     if name == "lpp":
-        limit = notes_limit = int(law.at("lpp.tpp", on))
+        limit = int(law.at("lpp.tpp", on))
         fits = lpp_allows(position.lpp_used_tpp, quantity, limit)
         notes.reasons.append(
-            f"LPP: {position.lpp_used_tpp:,} used this year + {quantity:,} {'within' if fits else 'above'} {notes_limit:,} TPP per consignee"
+            f"LPP: {position.lpp_used_tpp:,} used this year + {quantity:,} {'within' if fits else 'above'} {limit:,} TPP per consignee"
         )
         if fits:
             notes.use(law, "lpp.tpp", on)

@@ -65,6 +65,7 @@ class Mark(IntEnum):
     HALTED = 20  # work stopped on a site given up
     CHANGED = 21
     DELIVERED = 22  # a month's chips reach the company; pool = accelerator; quantity: chips
+    DECLINED = 24  # a month's chips the company does not take, its stock being full; pool = accelerator; quantity: chips
     DRAWN = 23  # taken from a country's pot; pool = country; quantity: TPP
 
 

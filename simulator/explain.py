@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MECHANISMS = {
     "relocation": "Relocation of stuck or refused projects",
-    "front_loading": "Front-loading before an announced restriction",
     "uveu": "The universal authorisation of end users (UVEU)",
     "lpp": "License Exception LPP",
     "luck": "Luck of single projects and decisions",
@@ -126,7 +125,7 @@ def _regimes_apart(a: Scenario, b: Scenario, first: str, second: str, law: Mappi
         said.append(f"{sentence}, and {_lower(_regime(theirs, law))} in {second}.")
         if (ours, theirs) not in described:
             described.add((ours, theirs))
-            said += law_differences(ours, theirs, segment.first, law, first, second)
+            said += law_differences(segment, ours, theirs, law, first, second)
     return said
 
 
@@ -148,32 +147,139 @@ def segments_apart(a: Scenario, b: Scenario) -> list[tuple[Segment, str, str]]:
     return found
 
 
-def law_differences(ours: str, theirs: str, on: date, law: Mapping[str, Any], first: str, second: str) -> list[str]:
-    """The provisions and values in which two regimes differ on a day, as sentences; none if a regime is not at hand."""
+def law_differences(stretch: Segment, ours: str, theirs: str, law: Mapping[str, Any], first: str, second: str) -> list[str]:
+    """What two regimes state differently in a stretch of time: rules with their dates, provisions, values with unit and citation.
+
+    `first` and `second` name the scenarios under them. None if a regime is not at hand.
+    """
     if ours not in law or theirs not in law:
         return []
+    sides = ((first, law[ours]), (second, law[theirs]))
+    return [*_rules_apart(stretch, sides), *_provisions_apart(sides), *_values_apart(stretch, sides)]
+
+
+Sides = tuple[tuple[str, Any], tuple[str, Any]]
+
+
+def _rules_apart(stretch: Segment, sides: Sides) -> list[str]:
+    """Rules, letters and announcements that only one of the regimes has, or that begin or end on other days.
+
+    What is announced only after the stretch has ended is left out: by then another law is in force.
+    """
+    (first, here), (second, there) = sides
+    said = []
+    for name, one, other in ((first, here, there), (second, there, here)):
+        extra = [rule for id, rule in one.instruments.items() if id not in other.instruments and rule.announced <= stretch.last]
+        if extra:
+            said.append(f"Only the law of {name} has {_some([_rule(rule) for rule in extra])}.")
+    # A rule without provisions binds nobody: what is missing then is told with the provisions.
+    used = [{provision.instrument for provision in regime.provisions} for regime in (here, there)]
+    for id, ours in here.instruments.items():
+        theirs = there.instruments.get(id) if all(id in rules for rules in used) else None
+        if theirs is None or min(ours.announced, theirs.announced) > stretch.last:
+            continue
+        if (_since(ours), ours.ends) != (_since(theirs), theirs.ends):
+            said.append(f'"{ours.title}" {_course(ours)} in {first}, and {_course(theirs)} in {second}.')
+    return said
+
+
+def _rule(rule: Any) -> str:
+    return f'"{rule.title}" ({_since(rule)}; {rule.citation})'
+
+
+def _since(rule: Any) -> str:
+    return f"announced {_day(rule.announced)}, binding from {_day(rule.compliance or rule.effective)}"
+
+
+def _course(rule: Any) -> str:
+    begins = f"binds from {_day(rule.compliance or rule.effective)}"
+    if rule.ends is None:
+        return f"{begins} on"
+    cited = f" ({rule.ends.citation})" if rule.ends.citation else ""
+    return f"is {rule.ends.how.replace('_', ' ')} from {_day(rule.ends.on)} on{cited}"
+
+
+PROVISION_FIELDS = {
+    "demands": "demand",
+    "review": "review",
+    "quota": "quota",
+    "review_beyond_quota": "review beyond the quota",
+    "destinations": "destinations",
+    "headquarters": "headquarters",
+    "items": "items",
+    "admits": "exceptions",
+    "quantity_at_most": "quantity at most",
+    "quantity_above": "quantity above",
+    "only_if": "readings under which it applies",
+}
+
+
+def _provisions_apart(sides: Sides) -> list[str]:
+    """Provisions of shared rules that only one regime has, and what the shared provisions say differently."""
+    (first, here), (second, there) = sides
+    said = []
+    for name, one, other in ((first, here, there), (second, there, here)):
+        known = {provision.id for provision in other.provisions}
+        extra = [p for p in one.provisions if p.id not in known and p.instrument in other.instruments]
+        if extra:
+            noun = "provision" if len(extra) == 1 else "provisions"
+            said.append(f"Only the law of {name} has the {noun} {_some([_provision(p) for p in extra])}.")
+    by_id = {provision.id: provision for provision in there.provisions}
+    for ours in here.provisions:
+        theirs = by_id.get(ours.id)
+        if theirs is None:
+            continue
+        apart = [
+            f"{words} {_plain(getattr(ours, field, None))} in {first} and {_plain(getattr(theirs, field, None))} in {second}"
+            for field, words in PROVISION_FIELDS.items()
+            if getattr(ours, field, None) != getattr(theirs, field, None)
+        ]
+        if apart:
+            said.append(f"The provision {_provision(ours)} reads differently: {'; '.join(apart)}.")
+    return said
+
+
+def _provision(provision: Any) -> str:
+    return f"{provision.id} ({provision.title.rstrip('.')}; {provision.citation})"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_plain(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value).replace("_", " ")
+
+
+def _values_apart(stretch: Segment, sides: Sides) -> list[str]:
+    """Values that differ at some time of the stretch, as they are when they first do."""
     from simulator.controls import leaf_differences
 
+    (first, here), (second, there) = sides
+    steps = {begins for regime in (here, there) for leaf in regime.leaves.values() for begins, _ in leaf.steps}
+    found: dict[str, tuple[date, Any]] = {}
+    for day in sorted({stretch.first, *(step for step in steps if stretch.first < step <= stretch.last)}):
+        for difference in leaf_differences(here, there, day):
+            found.setdefault(difference.leaf_id, (day, difference))
     said = []
-    for whose, here, there in ((first, law[ours], law[theirs]), (second, law[theirs], law[ours])):
-        known = {provision.id for provision in there.provisions}
-        extra = [provision for provision in here.provisions if provision.id not in known]
-        if extra:
-            listed = _some([f"{provision.id} ({provision.title.rstrip('.')}; {provision.citation})" for provision in extra])
-            said.append(f"Only the law of {whose} has {listed}.")
-    apart = leaf_differences(law[ours], law[theirs], on)
-    for difference in apart[:MOST_VALUES]:
+    for name, side in ((first, "new"), (second, "old")):
+        only = [
+            (key, getattr(d, "old" if side == "new" else "new"), d.unit)
+            for key, (_, d) in found.items()
+            if getattr(d, side) is None
+        ]
+        if only:
+            listed = _some([f"{key} ({_value(value, _unit(unit))})" for key, value, unit in sorted(only)])
+            said.append(f"Only the law of {name} has the {'value' if len(only) == 1 else 'values'} {listed}.")
+    both = {key: (day, d) for key, (day, d) in found.items() if d.old is not None and d.new is not None}
+    for key, (day, difference) in sorted(both.items())[:MOST_VALUES]:
         unit = _unit(difference.unit)
         old, new = (_value(value, unit) for value in (difference.old, difference.new))
+        since = f" from {_day(day)} on" if day > stretch.first else ""
         cited = f" ({difference.citation.rstrip('.')})" if difference.citation else ""
-        if difference.old is None:
-            said.append(f"The value {difference.leaf_id} is {new} in {second}; {first} has no such value{cited}.")
-        elif difference.new is None:
-            said.append(f"The value {difference.leaf_id} is {old} in {first}; {second} has no such value{cited}.")
-        else:
-            said.append(f"The value {difference.leaf_id} is {old} in {first} and {new} in {second}{cited}.")
-    if len(apart) > MOST_VALUES:
-        said.append(f"The two laws differ in {len(apart) - MOST_VALUES} more values.")
+        said.append(f"The value {key} is {old} in {first} and {new} in {second}{since}{cited}.")
+    if len(both) > MOST_VALUES:
+        said.append(f"The two laws differ in {len(both) - MOST_VALUES} more values.")
     return said
 
 
@@ -313,7 +419,14 @@ def _value(value: Any, unit: str) -> str:
 
 
 def _unit(unit: str) -> str:
-    words = {"tpp": "TPP", "tpp_per_quarter": "TPP per quarter", "usd": "US dollars", "usd_per_year": "US dollars a year"}
+    words = {
+        "tpp": "TPP",
+        "tpp_per_quarter": "TPP a quarter",
+        "tpp_per_mm2": "TPP/mm²",
+        "usd": "US dollars",
+        "usd_per_year": "US dollars a year",
+        "gb_per_s": "GB/s",
+    }
     plain = ("share", "multiple", "count", "yes_no", "word", "group", "items", "date")
     return words.get(unit, "" if unit in plain else unit.replace("_", " "))
 

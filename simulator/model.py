@@ -435,17 +435,27 @@ class Expansion:
         for month in range(len(self.month_starts) - 1):
             yield Alarm(self.env, self.month_starts[month], Order.RELEASE)
             for (k, v), queue in self.queues.items():
-                for a in queue.generations:
-                    chips = int(self.draws.deliveries[month, k, a])
-                    if month == 0:
-                        queue.deliver(a, int(self.draws.opening_stock[k, a]))
-                        self.owned[k][self.static.home] += int(self.draws.opening_stock[k, a]) * self.counted_tpp[a]
-                    if chips:
-                        queue.deliver(a, chips)
-                        self.owned[k][self.static.home] += chips * self.counted_tpp[a]
-                        self.record(-1 - k, 0, Stage.CHIPS, Mark.DELIVERED, -1, a, chips)
+                if month == 0:
+                    for a in queue.generations:
+                        self.receive(k, queue, a, int(self.draws.opening_stock[k, a]))
+                offered = {a: int(self.draws.deliveries[month, k, a]) for a in queue.generations}
+                bound = sum(chips * self.watts[a] for a, chips in offered.items()) * self.draws.stock_bound >> 10
+                room = bound - sum(chips * self.watts[a] for a, chips in queue.stock.items())
+                for a in reversed(queue.generations):  # the newest first
+                    taken = min(offered[a], max(room, 0) // self.watts[a])
+                    room -= taken * self.watts[a]
+                    if taken:
+                        self.receive(k, queue, a, taken)
+                        self.record(-1 - k, 0, Stage.CHIPS, Mark.DELIVERED, -1, a, taken)
+                    if declined := offered[a] - taken:
+                        self.record(-1 - k, 0, Stage.CHIPS, Mark.DECLINED, -1, a, declined)
                 self.serve_soon(k, v)
             self.wake()
+
+    def receive(self, company: int, queue: ChipQueue, accelerator: int, chips: int) -> None:
+        """Chips enter a company's stock, and its footprint at home."""
+        queue.deliver(accelerator, chips)
+        self.owned[company][self.static.home] += chips * self.counted_tpp[accelerator]
 
     def other_importers(self) -> Steps:
         """Other importers draw on the countries' pots at the beginning of each quarter, as far as there is room."""

@@ -48,9 +48,12 @@ class ChipQueue:
         self.give_back(claim)
 
     def give_back(self, claim: Claim) -> None:
-        """Return all chips of a claim to stock."""
+        """Return all chips of a claim to stock; the claim is then as empty as on the day it was made."""
         for accelerator, chips in claim.taken.items():
             self.stock[accelerator] += chips
+            claim.load += chips * self.watts[accelerator]
+            if claim.tpp_room is not None:
+                claim.tpp_room += chips * self.tpp[accelerator]
         claim.taken.clear()
         claim.whole = False
 

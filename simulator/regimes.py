@@ -769,38 +769,40 @@ def regime_ids(folder: Path | None = None) -> list[str]:
 
 
 def load_regime(id: str, folder: Path | None = None) -> Regime:
-    """The regime of that id, with what it extends resolved. Raises `InputProblems` naming every fault with file and line."""
-    folder = folder or shipped("data") / "regimes"
-    return _load(id, folder, _read_shared(folder))
+    """The regime of that id, with what it extends resolved. Raises `InputProblems` naming every fault with file and line.
+
+    The shipped folder is read once in the life of the process, another one at every call.
+    """
+    if folder is None:
+        shared, ready = _shipped_shelf()
+        return _load(id, shipped("data") / "regimes", shared, ready)
+    return _load(id, folder, _read_shared(folder), {})
 
 
 def load_all(folder: Path | None = None) -> dict[str, Regime]:
     """All regimes of a folder by id. Raises `InputProblems` with the faults of all files together."""
-    if folder is None:
-        return dict(_shipped_regimes())
-    return _load_folder(folder)
-
-
-@lru_cache(maxsize=1)
-def _shipped_regimes() -> Mapping[str, Regime]:
-    return _load_folder(shipped("data") / "regimes")
-
-
-def _load_folder(folder: Path) -> dict[str, Regime]:
-    shared = _read_shared(folder)
+    shared, ready = _shipped_shelf() if folder is None else (_read_shared(folder), dict[str, Regime]())
+    folder = folder or shipped("data") / "regimes"
     problems: list[Problem] = []
-    regimes: dict[str, Regime] = {}
     for id in regime_ids(folder):
         try:
-            regimes[id] = _load(id, folder, shared, regimes)
+            _load(id, folder, shared, ready)
         except InputProblems as error:
             problems += error.problems
     if problems:
         raise InputProblems(problems)
-    return regimes
+    return {id: ready[id] for id in regime_ids(folder)}
 
 
-def _load(id: str, folder: Path, shared: _Shared, ready: Mapping[str, Regime] | None = None, chain: tuple[str, ...] = ()) -> Regime:
+@lru_cache(maxsize=1)
+def _shipped_shelf() -> tuple[_Shared, dict[str, Regime]]:
+    """What the shipped regimes share, and those of them read so far."""
+    return _read_shared(shipped("data") / "regimes"), {}
+
+
+def _load(id: str, folder: Path, shared: _Shared, ready: dict[str, Regime], chain: tuple[str, ...] = ()) -> Regime:
+    if id in ready:
+        return ready[id]
     path = folder / f"{id}.yaml"
     if not REGIME_ID.fullmatch(id) or not path.is_file():
         known = regime_ids(folder)
@@ -818,7 +820,7 @@ def _load(id: str, folder: Path, shared: _Shared, ready: Mapping[str, Regime] | 
             reader.complain(("extends",), f"is {shown(extends)}, which does not exist{nearest(extends, regime_ids(folder))}")
         else:
             try:
-                parent = (ready or {}).get(extends) or _load(extends, folder, shared, ready, (*chain, id))
+                parent = _load(extends, folder, shared, ready, (*chain, id))
             except InputProblems as error:
                 raise InputProblems([*reader.problems, *error.problems]) from None
     if reader.problems:
@@ -826,6 +828,7 @@ def _load(id: str, folder: Path, shared: _Shared, ready: Mapping[str, Regime] | 
     regime = _resolve(reader, parent)
     if reader.problems:
         raise InputProblems(reader.problems)
+    ready[id] = regime
     return regime
 
 
@@ -1039,7 +1042,7 @@ def _check_circles(complain: Callable[[FieldPath, str], None], regime: Regime) -
             return False
         if word in seen:
             return True
-        return any(reaches(w, (*seen, word)) for _, step in leaf.steps for _, w in group_words(step.value))
+        return any(reaches(w, (*seen, word)) for _, step in leaf.steps for w in step.value.split())
 
     for key in regime.leaves:
         if key.startswith("group.") and reaches(key.removeprefix("group."), ()):

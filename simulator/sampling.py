@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from simulator.draws import Aspect, Floats, Ints, bits, entity_key, look_up, market_aspect, normal, spread_table
-from simulator.static import Draws, Route, Timed
+from simulator.static import BARRED, Draws, Route, Timed
 from simulator.units import (
     DAYS_PER_YEAR,
     FACTOR_ONE,
@@ -39,8 +39,8 @@ Get: TypeAlias = Callable[[str], Floats]
 Chance: TypeAlias = Callable[..., Ints]
 
 WARM_UP_YEARS = 5
-ORDINALS = 128
-"""Most projects a company plans in a quarter; the sampler fails loudly if a budget needs more."""
+ORDINALS = 256
+"""Most projects a company plans in a quarter; what is left is planned in the next one."""
 FILINGS = 8
 HOPS = 5
 MEDIAN = 1 << 61
@@ -175,6 +175,8 @@ class Sampler:
         if len(set(self.market_words.tolist())) != len(f.markets):
             raise ValueError("two markets share an aspect key; rename one of them")
         self.country_years = np.array([[entity_key(f"{c}/{y}") for c in f.countries] for y in f.years], dtype=np.uint64)
+        closed = {v.entity for v in world.select(table="countries", parameter="open_to_us_clouds") if v.text == "n"}
+        self.closed = np.array([f.countries[c] in closed for c in f.market_country.tolist()])
         self.company_keys = np.array([entity_key(c) for c in f.companies], dtype=np.uint64)
 
     # ---- which inputs are drawn, and where they stand in the sheet
@@ -207,7 +209,7 @@ class Sampler:
             "installation_days", "shipping_days", "project_size_median_mw_facility", "project_size_log_sd", "power_design_ratio",
             "nominal_lead_quarters", "inflation", "budget_revision_sd_quarterly", "budget_revision_common_share", "pause_probability",
             "pause_duration_days", "patience_days_licence", "relocation_probability_at_patience", "interconnection_lead_days",
-            "refile_days", "licence_filing_lead_days", "smallest_acceptable_share", "largest_filings", "largest_successors",
+            "stock_bound_months", "plan_over_expected_chips", "refile_days", "licence_filing_lead_days", "smallest_acceptable_share", "largest_filings", "largest_successors",
             "choice_log_per_year_of_wait", "choice_floor_share", "choice_taste_scale", "home_preference_log",
             "smallest_project_mw_it", "largest_project_mw_facility",
         ):  # fmt: skip
@@ -332,7 +334,7 @@ class Sampler:
             licence_outcome=chance(keys[:, None, None], Aspect.LICENCE_OUTCOME, attempt),
             authorisation_time=chance(self.company_keys, Aspect.AUTHORISATION_TIME),
             authorisation_outcome=chance(self.company_keys, Aspect.AUTHORISATION_OUTCOME),
-            deliveries=deliveries, opening_stock=opening, fleet_chips=fleet,
+            deliveries=deliveries, stock_bound=round(float(get("stock_bound_months")) * 1024), opening_stock=opening, fleet_chips=fleet,
             route_factor=self._route_factors(get),
             interconnection_lead=round(float(get("interconnection_lead_days")) * TICKS_PER_DAY),
             filing_lead=round(float(get("licence_filing_lead_days")) * TICKS_PER_DAY),
@@ -374,7 +376,8 @@ class Sampler:
         return self.frame.quarters + [f"{y}Q{q}" for y in range(last + 1, last + 4) for q in (1, 2, 3, 4)]
 
     def _planned_mw(self, get: Get, mix: Floats, watts_per_h100e: Floats, chance: Chance) -> Floats:
-        """(K, plan quarters) MW of IT planned: the AI budget one lead later over the company's own cost per MW (real USD)."""
+        """(K, plan quarters) MW of IT planned: the AI budget one lead later over the company's own cost per MW (real USD), but
+        not far above the chips expected by then."""
         f, quarters = self.frame, self._long_quarters()
         money = get("capex_total") * get("share_capex_ai") * 1e9
         years = np.arange(2019, 2032)
@@ -399,13 +402,15 @@ class Sampler:
         weight = mix / np.maximum(mix.sum(axis=1, keepdims=True), 1e-12)
         it_cost = (weight * per_mw[:, position][None]).sum(axis=1)
         shell = get("share_self_built")[:, None] * float(get("capex_construction")) * 1e6
-        affordable = budget / (it_cost + shell)
+        # No company plans far more shells than it can expect chips for; supply is in MW a quarter.
+        expected = mix.sum(axis=1) * float(get("plan_over_expected_chips"))
+        affordable = np.minimum(budget / (it_cost + shell), expected)
 
         lead = round(float(get("nominal_lead_quarters")))
         plans = len(f.quarters)
         planned = affordable[:, lead : lead + plans]
 
-        # Rare pauses: nothing is planned for a while, and what was due follows when it ends.
+        # Rare pauses: nothing is planned for a while, and what was due follows over as long again.
         years_of = np.array([int(q[:4]) for q in f.quarters])
         pause_names = np.array([[entity_key(f"{c}/{y}/pause") for y in f.years] for c in f.companies], dtype=np.uint64)
         pauses = chance(pause_names, Aspect.PAUSE) < threshold(float(get("pause_probability")))
@@ -413,9 +418,10 @@ class Sampler:
         out = planned.copy()
         for k, y in zip(*np.nonzero(pauses), strict=True):
             first = int(np.argmax(years_of == f.years[y]))
-            last = min(first + length, plans - 1)
-            out[k, last] += out[k, first:last].sum()
-            out[k, first:last] = 0.0
+            again = min(first + length, plans - 1)
+            after = slice(again, min(again + length, plans))
+            out[k, after] += out[k, first:again].sum() / (after.stop - after.start)
+            out[k, first:again] = 0.0
         return out
 
     def _supply_position(self, quarter: str) -> int:
@@ -444,15 +450,13 @@ class Sampler:
         for q in range(len(f.quarters)):
             room = cumulative[:, q] - (cumulative[:, q - 1] if q else 0.0) + carried
             ends = np.cumsum(size[:, q], axis=1)
-            if (ends[:, -1] < room).any():
-                raise ValueError(f"{ORDINALS} clusters a quarter do not use up the plan of {f.quarters[q]}; raise sampling.ORDINALS")
             whole = ends <= room[:, None]
             built = np.where(whole, size[:, q], 0.0)
             left = room - built.sum(axis=1)
             last = whole.sum(axis=1)
-            fits = left >= smallest
+            fits = (left >= smallest) & (last < ORDINALS)
             built[np.nonzero(fits)[0], last[fits]] = left[fits]  # the last cluster takes what is left
-            carried = np.where(fits, 0.0, left)
+            carried = np.where(fits, 0.0, left)  # too little for a cluster, or more than a quarter can start
             k, i = np.nonzero(built)
             rows["key"].append(self.root_keys[k, q, i])
             rows["company"].append(k)
@@ -525,7 +529,7 @@ class Sampler:
         u = chance(keys[:, None], self.market_words[None])
         gumbel = -np.log(-np.log((u >> 10).astype(np.float64) * 2.0**-52 + 2.0**-54))
         score = utility[company] + float(get("choice_taste_scale")) * gumbel
-        return np.rint(score * SCORE_ONE).astype(np.int64)
+        return np.where(self.closed[None], BARRED, np.rint(score * SCORE_ONE).astype(np.int64))
 
     def _chips(self, get: Get, shares: Floats) -> tuple[Ints, Ints, Ints]:
         """Monthly deliveries (T, K, A), opening stock (K, A), opening fleet (K, C, A), in whole chips."""

@@ -419,7 +419,6 @@ class Mechanisms(_Closed):
     """Parts of the model that can be switched off, to see what they contribute."""
 
     relocation: Switch = Field(True, description="A company whose project is stuck or refused may move it to another market.")
-    front_loading: Switch = Field(True, description="Companies may ship stock abroad before an announced restriction.")
     uveu: Switch = Field(True, description="Universal validated end users: the company-wide authorisation with footprint ratios.")
     lpp: Switch = Field(True, description="License Exception LPP: small quantities per consignee and calendar year.")
     luck: Switch = Field(True, description="Random spread of single projects, permits, queues and decisions; off: medians.")

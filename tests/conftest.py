@@ -69,7 +69,7 @@ def tiny_draws(static: Static, plans: list[tuple[int, int, int]], chips_a_month:
         patience=ints(n, fill=200 * DAY), relocates=ints(n, hops, fill=1), refile=ints(n, fill=30 * DAY),
         licence_time=ints(n, hops, 8, fill=1 << 61), licence_outcome=ints(n, hops, 8),
         authorisation_time=ints(1), authorisation_outcome=ints(1),
-        deliveries=ints(months, 1, 1, fill=chips_a_month), opening_stock=ints(1, 1),
+        deliveries=ints(months, 1, 1, fill=chips_a_month), opening_stock=ints(1, 1), stock_bound=1 << 30,
         fleet_chips=ints(1, 3, 1), route_factor=ints(4, 8, fill=FACTOR_ONE), interconnection_lead=0, filing_lead=60 * DAY,
         smallest_share_ppm=500_000, largest_filings=3, largest_hop=4, choice_per_year=0,
         price_usd=ints(1, fill=30_000), it_overhead_ppm=1_600_000, shell_usd_per_mw=ints(3, fill=11_000_000),

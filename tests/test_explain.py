@@ -36,15 +36,31 @@ class FakeLeaf:
     citation: str = "§ 740.27"
     reason: str = ""
 
+    later: tuple[date, Any] | None = None
+
+    @property
+    def steps(self) -> tuple[tuple[date, Any], ...]:
+        return ((date.min, self.value), *([self.later] if self.later else []))
+
     def at(self, on: date) -> FakeLeaf:
-        if self.value is None:
-            raise LookupError("begins later")
-        return self
+        return replace(self, value=self.later[1]) if self.later and on >= self.later[0] else self
 
 
-def fake_regime(title: str, leaves: Mapping[str, FakeLeaf], provisions: tuple[str, ...] = ()) -> SimpleNamespace:
-    named = tuple(SimpleNamespace(id=id, title=f"Rule {id}.", citation=f"§ {len(id)}") for id in provisions)
-    return SimpleNamespace(title=title, leaves=dict(leaves), provisions=named)
+def fake_regime(
+    title: str, leaves: Mapping[str, FakeLeaf], provisions: tuple[str, ...] = (), instrument: str = "ear"
+) -> SimpleNamespace:
+    named = tuple(
+        SimpleNamespace(id=id, title=f"Rule {id}.", citation=f"§ {len(id)}", instrument=instrument) for id in provisions
+    )
+    return SimpleNamespace(title=title, leaves=dict(leaves), provisions=named, instruments={"ear": EAR})
+
+
+def rule(title: str, compliance: date | None = None, ends: Any = None) -> SimpleNamespace:
+    begins = date(2025, 1, 13)
+    return SimpleNamespace(title=title, citation="90 FR 1", announced=begins, effective=begins, compliance=compliance, ends=ends)
+
+
+EAR = rule("Standing text")
 
 
 LAW = {
@@ -116,8 +132,8 @@ def test_equal_scenarios_have_no_difference() -> None:
 def test_two_laws_differ_in_dates_provisions_and_values_with_units() -> None:
     assert explain(scenario("a"), scenario("b", STRICT), regimes=LAW) == [
         'From 1 January 2027 on, the law of history is in force in "a", and the regime strict (The strict rule) in "b".',
-        'Only the law of "b" has new.cap (Rule new.cap; § 7).',
-        'The value cap is 0.07 in "b"; "a" has no such value (§ 740.27).',
+        'Only the law of "b" has the provision new.cap (Rule new.cap; § 7).',
+        'Only the law of "b" has the value cap (0.07).',
         'The value lpp.limit is 26,900,000 TPP in "a" and 10,000,000 TPP in "b" (§ 740.27).',
     ]
 
@@ -125,8 +141,8 @@ def test_two_laws_differ_in_dates_provisions_and_values_with_units() -> None:
 def test_the_order_of_the_two_decides_which_is_named_first() -> None:
     assert explain(scenario("b", STRICT), scenario("a"), regimes=LAW) == [
         'From 1 January 2027 on, the regime strict (The strict rule) is in force in "b", and the law of history in "a".',
-        'Only the law of "b" has new.cap (Rule new.cap; § 7).',
-        'The value cap is 0.07 in "b"; "a" has no such value (§ 740.27).',
+        'Only the law of "b" has the provision new.cap (Rule new.cap; § 7).',
+        'Only the law of "b" has the value cap (0.07).',
         'The value lpp.limit is 10,000,000 TPP in "b" and 26,900,000 TPP in "a" (§ 740.27).',
     ]
 
@@ -139,6 +155,48 @@ def test_each_stretch_of_time_is_told_apart() -> None:
     assert told == [
         'From 1 January 2027 to 30 June 2029, the law of history is in force in "a", and the regime strict in "b".',
         'From 1 July 2029 on, the law of history is in force in "a", and the regime mild in "b".',
+    ]
+
+
+def test_rules_that_bind_at_other_times_are_told_with_their_dates() -> None:
+    ended = SimpleNamespace(on=date(2025, 5, 13), how="not_enforced", citation="a statement")
+    ours, theirs = (fake_regime("", {}, ("cap",), "fw") for _ in range(2))
+    ours.instruments = {"fw": rule("Framework", date(2025, 5, 15), ended), "letter": rule("A letter")}
+    theirs.instruments = {"fw": rule("Framework", date(2025, 5, 15))}
+    assert explain(scenario("a"), scenario("b", STRICT), regimes={"history": ours, "strict": theirs})[1:] == [
+        'Only the law of "a" has "A letter" (announced 13 January 2025, binding from 13 January 2025; 90 FR 1).',
+        '"Framework" is not enforced from 13 May 2025 on (a statement) in "a", and binds from 15 May 2025 on in "b".',
+    ]
+
+
+def test_rules_announced_after_a_stretch_are_not_part_of_it() -> None:
+    ours, theirs = fake_regime("", {}), fake_regime("", {})
+    ours.instruments = {"letter": rule("A letter")}
+    early = "start: 2023-01-01\npolicy: {diverges_on: 2023-02-01, regime: strict, later: [{from: 2024-01-01, regime: history}]}\n"
+    told = explain(scenario("a", "start: 2023-01-01\n"), scenario("b", early), regimes={"history": ours, "strict": theirs})
+    assert told == [
+        'From 1 February 2023 to 31 December 2023, the law of history is in force in "a", and the regime strict in "b".'
+    ]
+
+
+def test_provisions_that_read_differently_are_told_field_by_field() -> None:
+    ours, theirs = fake_regime("", {}, ("tier3",)), fake_regime("", {}, ("tier3",))
+    ours.provisions[0].review, theirs.provisions[0].review = "policy_of_denial", "case_by_case"
+    ours.provisions[0].items, theirs.provisions[0].items = ("3A090.a", "4E091"), ("3A090.a",)
+    theirs.provisions[0].quota = "allocation"
+    assert explain(scenario("a"), scenario("b", STRICT), regimes={"history": ours, "strict": theirs})[1:] == [
+        'The provision tier3 (Rule tier3; § 5) reads differently: review policy of denial in "a" and case by case in "b"; '
+        'quota none in "a" and allocation in "b"; items 3A090.a, 4E091 in "a" and 3A090.a in "b".'
+    ]
+
+
+def test_a_value_that_differs_only_later_is_told_with_its_day() -> None:
+    law = {
+        "history": fake_regime("", {"cap": FakeLeaf(7, "days"), "old": FakeLeaf(1, "days", later=(date(2020, 1, 1), 2))}),
+        "strict": fake_regime("", {"cap": FakeLeaf(7, "days", later=(date(2028, 7, 1), 9)), "old": FakeLeaf(2, "days")}),
+    }
+    assert explain(scenario("a"), scenario("b", STRICT), regimes=law)[1:] == [
+        'The value cap is 7 days in "a" and 9 days in "b" from 1 July 2028 on (§ 740.27).'
     ]
 
 
@@ -302,5 +360,10 @@ def test_every_shipped_scenario_is_told_in_whole_sentences(name: str) -> None:
 def test_shipped_regimes_explain_their_differences() -> None:
     told = explain(load_scenario("diffusion-framework"), load_scenario("framework-relaxed"))
     assert told[0].startswith("From 13 January 2025 on, the regime diffusion-framework (")
-    assert any("share" in sentence and "0.1" in sentence for sentence in told)
-    assert any("TPP" in sentence for sentence in told)
+    words = " ".join(told)
+    assert 'is 790,000,000 TPP in "diffusion-framework" and 1,580,000,000 TPP in "framework-relaxed"' in words
+    assert 'is 0.07 in "diffusion-framework" and 0.1 in "framework-relaxed"' in words
+    told = explain(load_scenario("history"), load_scenario("diffusion-framework"))
+    assert any("is not enforced from 13 May 2025 on" in sentence and "binds from 15 May 2025 on" in sentence for sentence in told)
+    told = explain(load_scenario("october-2023-rule"), load_scenario("no-controls"))
+    assert not any('in "no-controls"' in sentence and "binds from" in sentence for sentence in told)

@@ -121,7 +121,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown mechanism": (
         HEAD + "mechanisms:\n  relocations: false\n",
         [
-            "test.yaml:5: mechanisms.relocations: unknown key; allowed are relocation, front_loading, uveu, lpp, luck, "
+            "test.yaml:5: mechanisms.relocations: unknown key; allowed are relocation, uveu, lpp, luck, "
             "assumptions; did you mean 'relocation'?"
         ],
     ),

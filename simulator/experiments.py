@@ -1,0 +1,244 @@
+"""Many runs: scenarios x replications, paired, on one or several processes, with the same result for any number of them."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.compile import Compiled, compile_scenario, scenario_world
+from simulator.events import Log
+from simulator.metrics import Measures, measure
+from simulator.model import Expansion
+from simulator.sampling import Sampler, frame
+from simulator.static import Draws
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.scenario import Scenario
+    from simulator.world import World
+
+KEPT_LOGS = 2
+"""Replications of which the whole event log and the project table are kept: 0 and 1."""
+CHUNK = 2
+"""Replications handed to a worker at a time: long enough to hide the hand-over, short enough to show progress."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One replication of one scenario: its draws, its event log, its measures."""
+
+    compiled: Compiled
+    seed: int
+    replication: int
+    draws: Draws
+    log: Log
+    measures: Measures
+
+
+@dataclass
+class Comparison:
+    """Scenarios measured over the same replications. `finished` lists them; arrays of `Measures` are stacked along it."""
+
+    scenarios: tuple[Scenario, ...]
+    compiled: tuple[Compiled, ...]
+    reference: str
+    seed: int
+    asked: int
+    finished: tuple[int, ...]
+    interrupted: bool
+    world: World
+    monthly: dict[str, NDArray[np.float32]] = field(repr=False)
+    """per scenario (N, metrics, T, G)"""
+    by_country: dict[str, NDArray[np.float32]] = field(repr=False)
+    """per scenario (N, 3, Y, C)"""
+    scalars: dict[str, NDArray[np.float64]] = field(repr=False)
+    """per scenario (N, metrics)"""
+    provisions: dict[str, NDArray[np.float64]] = field(repr=False)
+    """per scenario (N, P, 5)"""
+    runs: dict[str, dict[int, tuple[Draws, Log]]] = field(repr=False)
+    """per scenario the first replications in full"""
+
+    @property
+    def replications(self) -> int:
+        """Replications finished for every scenario."""
+        return len(self.finished)
+
+    def names(self) -> list[str]:
+        """Scenario names, in the order asked."""
+        return [scenario.name for scenario in self.scenarios]
+
+
+def compile_all(scenarios: Sequence[Scenario], world: World) -> tuple[Compiled, ...]:
+    """Compile scenarios; those with the same inputs and horizon share one sampler, so their draws are made once."""
+    samplers: dict[tuple[str, date, date], Sampler] = {}
+    compiled = []
+    for scenario in scenarios:
+        changed = scenario_world(scenario, world)
+        key = changed.digest, scenario.start, scenario.end
+        if key not in samplers:
+            samplers[key] = Sampler(changed, frame(changed, scenario.start, scenario.end))
+        compiled.append(compile_scenario(scenario, world, samplers[key]))
+    return tuple(compiled)
+
+
+def rd_weights(compiled: Compiled) -> NDArray[np.float64]:
+    """(C,) weight of each country's research and development, summing to one."""
+    world = compiled.sampler.world
+    weight = np.array([world.number("countries", "rd_weight", country) for country in compiled.static.countries])
+    return weight / weight.sum()
+
+
+def run(compiled: Compiled, seed: int = 1, replication: int = 0) -> Run:
+    """Play and measure one replication."""
+    draws = compiled.draw(seed, replication)
+    log = _play(compiled, draws)
+    return Run(compiled, seed, replication, draws, log, measure(compiled.static, draws, log, rd_weights(compiled)))
+
+
+def _play(compiled: Compiled, draws: Draws) -> Log:
+    # The cyclic collector costs half as much again while a run allocates; cycles are collected once at its end.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return Expansion(compiled.static, draws).run()
+    finally:
+        if enabled:
+            gc.enable()
+
+
+Outcome = tuple[int, list[tuple[Measures, "tuple[Draws, Log] | None"]]]
+
+
+def _replicate(compiled: Sequence[Compiled], seed: int, replication: int) -> Outcome:
+    """One replication of every scenario; draws are shared where the sampler and the switches are."""
+    results = []
+    drawn: dict[tuple[int, bool, bool], Draws] = {}
+    for one in compiled:
+        on = one.scenario.mechanisms
+        key = id(one.sampler), on.assumptions, on.luck
+        if key not in drawn:
+            drawn[key] = one.draw(seed, replication)
+        log = _play(one, drawn[key])
+        measures = measure(one.static, drawn[key], log, rd_weights(one))
+        results.append((measures, (drawn[key], log) if replication < KEPT_LOGS else None))
+    return replication, results
+
+
+_COMPILED: tuple[Compiled, ...] = ()
+
+
+def _start_worker(pickled: bytes) -> None:
+    import signal
+
+    global _COMPILED
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    _COMPILED = pickle.loads(pickled)  # made by the parent process, never read from a file
+    gc.collect()
+    gc.freeze()
+
+
+def _work(seed: int, replications: list[int]) -> list[Outcome]:
+    return [_replicate(_COMPILED, seed, replication) for replication in replications]
+
+
+def replicate(
+    compiled: tuple[Compiled, ...], seed: int, replications: int, workers: int | None = None, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Outcome]:
+    """Outcomes of replications 0..N-1 as they finish, in any order. Stops early when `stop()` turns true.
+
+    `workers` None uses every core; 1 stays in this process. The outcome of a replication does not depend on it.
+    """
+    workers = min(workers or os.cpu_count() or 1, replications)
+    if workers <= 1:
+        for replication in range(replications):
+            if stop():
+                return
+            yield _replicate(compiled, seed, replication)
+        return
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    chunks = [list(range(i, min(i + CHUNK, replications))) for i in range(0, replications, CHUNK)]
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(pickle.dumps(compiled),)) as pool:
+        waiting: set[Future[list[Outcome]]] = set()
+        try:
+            while (chunks or waiting) and not stop():
+                while chunks and len(waiting) < 2 * workers:
+                    waiting.add(pool.submit(_work, seed, chunks.pop(0)))
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield from future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def compare(
+    scenarios: Sequence[Scenario],
+    world: World | None = None,
+    *,
+    reference: str | None = None,
+    replications: int = 100,
+    seed: int = 1,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Run scenarios over the same replications. The first is the reference unless named; Ctrl-C keeps what is finished.
+
+    Replication r means the same luck and the same assumptions in every scenario, so differences are paired. Raises
+    ValueError for scenarios that share a name or differ in horizon, and if nothing was finished before an interrupt
+    KeyboardInterrupt.
+    """
+    from simulator.world import load_world
+
+    world = world or load_world()
+    names = [scenario.name for scenario in scenarios]
+    if len(set(names)) < len(names):
+        raise ValueError(f"scenarios share a name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
+    if len({(scenario.start, scenario.end) for scenario in scenarios}) > 1:
+        spans = ", ".join(f"{s.name} {s.start} to {s.end}" for s in scenarios)
+        raise ValueError(f"scenarios must share start and end to be compared: {spans}")
+    reference = reference or names[0]
+    if reference not in names:
+        raise ValueError(f"the reference {reference!r} is not among the scenarios: {', '.join(names)}")
+
+    compiled = compile_all(scenarios, world)
+    collected: dict[int, list[tuple[Measures, tuple[Draws, Log] | None]]] = {}
+    interrupted = False
+    outcomes = replicate(compiled, seed, replications, workers)
+    try:
+        if progress:
+            progress(0, replications)
+        for replication, results in outcomes:
+            collected[replication] = results
+            if progress:
+                progress(len(collected), replications)
+    except KeyboardInterrupt:
+        if not collected:
+            raise
+        interrupted = True
+    finally:
+        outcomes.close()  # type: ignore[attr-defined]
+
+    done = tuple(sorted(collected))
+    measured = {name: [collected[r][i][0] for r in done] for i, name in enumerate(names)}
+    kept = {
+        name: {r: full for r in done if (full := collected[r][i][1]) is not None} for i, name in enumerate(names)
+    }
+    return Comparison(
+        tuple(scenarios), compiled, reference, seed, replications, done, interrupted, world,
+        {name: np.stack([m.monthly for m in rows]) for name, rows in measured.items()},
+        {name: np.stack([m.by_country for m in rows]) for name, rows in measured.items()},
+        {name: np.stack([m.scalars for m in rows]) for name, rows in measured.items()},
+        {name: np.stack([m.provisions for m in rows]) for name, rows in measured.items()},
+        kept,
+    )  # fmt: skip

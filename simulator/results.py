@@ -1,0 +1,247 @@
+"""A results folder: what was asked, what came out, and a manifest without clock times, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulator.problems import refuse
+
+if TYPE_CHECKING:
+    from simulator.experiments import Comparison
+    from simulator.statistics import Difference, Row
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+PRODUCT = "groundbreak"
+
+
+def version() -> str:
+    """The installed version; one number for the whole product."""
+    from importlib.metadata import version as installed
+
+    return installed(PRODUCT)
+
+
+def run_id(comparison: Comparison) -> str:
+    """Identity of a comparison by its content: resolved scenarios, inputs, version, seed, replications, reference."""
+    from simulator.scenario import content_hash
+
+    asked = [
+        version(), comparison.world.digest, comparison.seed, comparison.replications, comparison.reference,
+        [[s.name, content_hash(s)] for s in comparison.scenarios],
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def manifest(comparison: Comparison) -> dict[str, Any]:
+    """What was run on what, without clock times: the same question has the same manifest."""
+    from simulator.scenario import content_hash
+
+    world = comparison.world
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "product": PRODUCT,
+        "version": version(),
+        "run_id": run_id(comparison),
+        "data_digest": world.digest,
+        "as_known_on": world.as_known_on.isoformat() if world.as_known_on else None,
+        "later_inputs": sorted(value.label for value in world.later_inputs),
+        "seed": comparison.seed,
+        "replications_asked": comparison.asked,
+        "replications": comparison.replications,
+        "interrupted": comparison.interrupted,
+        "reference": comparison.reference,
+        "scenarios": {s.name: content_hash(s) for s in comparison.scenarios},
+        "events_of_replications": sorted({r for runs in comparison.runs.values() for r in runs}),
+    }
+
+
+def check_target(out: Path) -> None:
+    """Refuse early what cannot become a results folder: a file, a foreign folder, a place that cannot be written.
+
+    Raises InputProblems; changes nothing.
+    """
+    out = out.absolute()
+    if out.exists() and not out.is_dir():
+        raise refuse(out, "is a file; name a folder for the results", field="--out")
+    if out.is_dir() and any(out.iterdir()) and not _ours(out):
+        raise refuse(out, "is not empty and holds no earlier results; name an empty or a new folder", field="--out")
+    nearest = next(parent for parent in (out, *out.parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise refuse(out, f"cannot be written: no permission in {nearest}; name another folder", field="--out")
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `out` when the block ends without an error; else nothing has changed.
+
+    Raises InputProblems as `check_target`.
+    """
+    check_target(out)
+    out = out.absolute()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise refuse(out, f"cannot be written: {error.strerror}; name another folder", field="--out") from None
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if out.exists():
+            old = folder.with_name(folder.name + "-old")
+            os.rename(out, old)
+            try:
+                os.rename(folder, out)
+            except OSError:
+                os.rename(old, out)
+                raise
+            shutil.rmtree(old)
+        else:
+            os.rename(folder, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _ours(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["product"] == PRODUCT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def as_json(comparison: Comparison, rows: list[Row], differences: list[Difference]) -> str:
+    """The whole comparison as one JSON object (the contract of `compare --json`)."""
+    return json.dumps(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": run_id(comparison),
+            "seed": comparison.seed,
+            "replications": comparison.replications,
+            "interrupted": comparison.interrupted,
+            "level": 0.95,
+            "reference": comparison.reference,
+            "scenarios": comparison.names(),
+            "metrics": [asdict(row) for row in rows],
+            "differences": [asdict(row) for row in differences],
+        },
+        allow_nan=False,
+    )
+
+
+def write(comparison: Comparison, rows: list[Row], differences: list[Difference], text: str, folder: Path) -> None:
+    """Fill a results folder: scenarios, tables (Parquet and CSV), projects and events of the first replications, manifest."""
+    import pandas as pd
+
+    from simulator.metrics import METRICS
+    from simulator.scenario import to_yaml
+    from simulator.statistics import rows as all_rows
+
+    (folder / "scenarios").mkdir()
+    for scenario in comparison.scenarios:
+        (folder / "scenarios" / f"{scenario.name}.yaml").write_text(to_yaml(scenario), encoding="utf-8")
+    tables = {
+        "metrics": pd.DataFrame([asdict(r) for r in rows]),
+        "differences": pd.DataFrame([asdict(d) for d in differences]),
+        "provisions": _provisions(comparison),
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+    pd.DataFrame([asdict(r) for r in all_rows(comparison, monthly=True)]).to_parquet(folder / "monthly.parquet", index=False)
+    _projects(comparison).to_parquet(folder / "projects.parquet", index=False)
+    _events(comparison).to_parquet(folder / "events.parquet", index=False)
+    meanings = pd.DataFrame([asdict(m) for m in METRICS.values()])
+    meanings.to_csv(folder / "meanings.csv", index=False, lineterminator="\n")
+    (folder / "summary.txt").write_text(text, encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(manifest(comparison), indent=2) + "\n", encoding="utf-8")
+
+
+def _provisions(comparison: Comparison) -> Any:
+    """What each provision did, mean over replications."""
+    import pandas as pd
+
+    columns = ("cleared_mw", "waited_mw_days", "relocated_mw", "cancelled_mw", "downsized_mw")
+    table = []
+    for compiled in comparison.compiled:
+        name = compiled.scenario.name
+        mean = comparison.provisions[name].mean(axis=0)
+        for i, id in enumerate(compiled.static.provisions):
+            if mean[i].any():
+                cited = compiled.provisions[id]
+                table.append({"scenario": name, "provision": id, "title": cited.title, "citation": cited.citation, "source_url": cited.source,
+                              "certain": cited.certain, **dict(zip(columns, mean[i].tolist(), strict=True))})  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def _projects(comparison: Comparison) -> Any:
+    """One row a site (project and hop) of the first replications, with its milestones as dates."""
+    import numpy as np
+    import pandas as pd
+
+    from simulator.metrics import NEVER, lives
+    from simulator.sampling import HOPS
+    from simulator.static import Route
+    from simulator.trace import provision
+    from simulator.units import TICKS_PER_DAY
+
+    frames = []
+    for compiled in comparison.compiled:
+        static = compiled.static
+        start = np.datetime64(static.start)
+        for replication, (draws, log) in comparison.runs[compiled.scenario.name].items():
+            life = lives(static, draws, log)
+            site = np.nonzero(life.planned < NEVER)[0]
+            root, hop = np.divmod(site, HOPS)
+
+            def dated(ticks: Any, site: Any = site, start: Any = start) -> Any:
+                chosen = ticks[site]
+                days = np.where(chosen < NEVER, chosen // TICKS_PER_DAY, 0)
+                return np.where(chosen < NEVER, start + days.astype("timedelta64[D]"), np.datetime64("NaT"))
+
+            frames.append(pd.DataFrame({
+                "scenario": compiled.scenario.name, "replication": replication,
+                "project": [draws.names[r] for r in root], "hop": hop,
+                "company": [static.companies[k] for k in draws.company[root]],
+                "country": [static.countries[c] for c in life.country[site]], "market": [static.markets[m] for m in life.market[site]],
+                "tier": static.tier[life.country[site]], "route": [Route(int(r)).name.lower() for r in draws.route[root]],
+                "vendor": [static.vendors[v] for v in draws.vendor[root]], "it_mw": life.mw16[site] / 16,
+                "h100e": life.h100e_ppm[site] / 1e6,
+                **{name: pd.to_datetime(dated(getattr(life, name))) for name in ("planned", "site_control", "ground_breaking", "shell_ready", "ready", "cleared", "shipped", "online", "ended")},
+                "cleared_by": [provision(compiled, int(r)) if r >= 0 else None for r in life.clearance_rule[site]],
+            }))  # fmt: skip
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _events(comparison: Comparison) -> Any:
+    """The event logs of the first replications, with stages, marks, provisions and projects by name."""
+    import numpy as np
+    import pandas as pd
+
+    from simulator.events import Mark, Stage
+
+    stages, marks = {int(s): s.name.lower() for s in Stage}, {int(m): m.name.lower() for m in Mark}
+    frames = []
+    for compiled in comparison.compiled:
+        static = compiled.static
+        names = np.array(["", *static.provisions], dtype=object)
+        for replication, (draws, log) in comparison.runs[compiled.scenario.name].items():
+            projects = np.array([*draws.names, ""], dtype=object)
+            frame = pd.DataFrame({name: log[name] for name in log.dtype.names or ()})
+            frame["stage"] = frame["stage"].map(stages).astype("category")
+            frame["mark"] = frame["mark"].map(marks).astype("category")
+            frame["provision"] = pd.Categorical(names[log["rule"] + 1])
+            frame["project"] = pd.Categorical(projects[np.where(log["root"] >= 0, log["root"], -1)])
+            frame.insert(0, "replication", replication)
+            frame.insert(0, "scenario", compiled.scenario.name)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

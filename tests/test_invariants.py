@@ -1,0 +1,421 @@
+"""What must always hold, in small random worlds full of coincidences: equal dates, empty pots, one chip, no chip."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from conftest import DAY, ints, tiny_draws, tiny_static
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simulator.draws import TABLE_POINTS
+from simulator.events import Log, Mark, Stage
+from simulator.model import WATTS_PER_SIXTEENTH, Expansion
+from simulator.static import BARRED, NO_POT, Draws, Posture, Static
+from simulator.units import FACTOR_ONE, threshold
+
+FREE, LICENCE, POT, LPP, UVEU, DENIAL = range(6)  # provisions of the tiny world
+STEPS = 60_000
+"""Events a world of this size may need: twelve projects, five hops, eight filings, 48 months. Beyond it, it does not end."""
+BY_STAGE = (Stage.SITE_SELECTION, Stage.INTERCONNECTION, Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT, Stage.SHIPPING,
+            Stage.INSTALLATION, Stage.COMMISSIONING)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Played:
+    """A world, what happened in it, and the engine as it stood at the end."""
+
+    static: Static
+    draws: Draws
+    log: Log
+    engine: Expansion
+
+
+def play(static: Static, draws: Draws) -> Played:
+    """Run to the horizon, but fail instead of turning for ever in one instant."""
+    engine = Expansion(static, draws)
+    env = engine.env
+
+    def run(until: int) -> None:
+        for _ in range(STEPS):
+            if env.peek() >= until:
+                return
+            env.step()
+        raise AssertionError(f"still at day {env.now / DAY} after {STEPS} events")
+
+    env.run = run  # type: ignore[method-assign,assignment]
+    return Played(static, draws, engine.run(), engine)
+
+
+# ------------------------------------------------------------------ random worlds
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A random world in a line that can be copied into a test."""
+
+    countries: int
+    accelerators: int
+    vendors: int
+    companies: int
+    projects: int
+    segments: int
+    holds: int
+    strictness: float
+    home_is_free: bool
+    supply: tuple[int, ...]
+    seed: int
+
+
+recipes = st.builds(
+    Recipe,
+    countries=st.integers(3, 4), accelerators=st.integers(1, 3), vendors=st.integers(1, 2), companies=st.integers(1, 2),
+    projects=st.integers(1, 9), segments=st.integers(1, 4), holds=st.integers(0, 2), strictness=st.sampled_from([0.0, 0.4, 0.9]),
+    home_is_free=st.booleans(), supply=st.sampled_from([(1_000_000,), (500, 5_000), (0, 1, 700), (0,)]), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+
+
+def build(recipe: Recipe) -> tuple[Static, Draws]:
+    """The world of a recipe: few distinct dates and sizes, so that things meet and just fit or just do not."""
+    base, rng = tiny_static(), np.random.default_rng(recipe.seed)
+    countries, accelerators, companies, projects = recipe.countries, recipe.accelerators, recipe.companies, recipe.projects
+    vendors, holds = min(recipe.vendors, accelerators), recipe.holds
+    months, hops, filings = len(base.month_starts) - 1, 5, 8
+
+    def pick(choices: list[int], *shape: int, weights: list[float] | None = None) -> np.ndarray:
+        return rng.choice(np.array(choices, dtype=np.int64), size=shape, p=weights)
+
+    # All days are multiples of ten from a small set, so that laws, deliveries, decisions and completions meet.
+    month_days = [int(t) // DAY for t in base.month_starts[:14]]
+    days = [0, 10, 20, 60, 100, *month_days]
+    law_days = sorted({int(d) for d in pick([-900, -50, *days, 180, 200, 300, 400], recipe.segments - 1)})
+    law_ticks = np.array([base.earliest, *(d * DAY for d in law_days)], dtype=np.int64)
+    s = len(law_ticks)
+    shape = (s, companies, countries, accelerators)
+    needs = (rng.random(shape) < recipe.strictness).astype(np.int64)
+    if recipe.home_is_free:
+        needs[:, :, 0] = 0
+    posture = np.where(needs == 1, pick([p for p in Posture if p], *shape), 0)
+    lpp = np.where((needs == 1) & (rng.random(shape) < 0.5), LPP, -1)
+    uveu = np.where((needs == 1) & (rng.random(shape) < 0.5), UVEU, -1)
+    capacities = [NO_POT, NO_POT, 0, 1, 9_000_000, 16_000 * 500, 16_000 * 5_000]
+    allocation = pick(capacities, s, countries)
+    allocation[:, 0] = NO_POT
+    counts = np.where((allocation == NO_POT) & (rng.random((s, countries)) < 0.3), 1, 0)
+    # Outcome thresholds: always approved, never, or by chance.
+    approve, deny = pick([0, threshold(0.5), threshold(1.0)], s, 6), ints(s, 6)
+    deny[:] = np.maximum(approve, pick([threshold(0.5), threshold(0.8), threshold(1.0)], s, 6))
+    hold_from = pick(days, holds) * DAY
+    static = tiny_static(
+        companies=("acme", "bolt")[:companies], countries=("USA", "ARE", "BRA", "CHE")[:countries],
+        markets=("home", "abroad", "elsewhere", "abroad", "home")[: countries + 1], home=0,
+        market_country=np.array([*range(countries), 0]), tier=pick([1, 2, 3], countries),
+        accelerators=("old", "new", "other")[:accelerators], vendors=("maker", "second")[:vendors],
+        vendor_of=np.array([0, 0, 1])[:accelerators] if vendors == 2 and accelerators == 3 else np.arange(accelerators) % vendors,
+        tpp=(tpp := pick([4_000, 16_000, 36_000], accelerators)), counted_tpp=np.where(rng.random(accelerators) < 0.8, tpp, 0),
+        h100e_ppm=pick([500_000, 1_000_000], accelerators), watts=pick([700, 1_000, 1_300], accelerators),
+        shipping_generation=ints(vendors, months),
+        law_ticks=law_ticks, needs_licence=needs, rule=np.where(needs == 1, LICENCE, FREE), posture=posture, lpp_rule=lpp, uveu_rule=uveu,
+        law_changes=pick([-1, LICENCE], s), outlook=pick([0, 0, -(1 << 19), BARRED], s, companies, countries),
+        outlook_wait=pick([0, 1 << 19], s, companies, countries), lpp_limit=pick([0, 1, 16_000 * 300, 16_000 * 3_000], s),
+        uveu_single_ppm=pick([0, 70_000, 500_000, 1_000_000], s), uveu_tier1_ppm=pick([0, 750_000, 1_000_000], s),
+        uveu_us_ppm=pick([0, 500_000], s), trusted=np.concatenate([np.ones((s, 1), dtype=np.int64), pick([0, 1], s, countries - 1)], axis=1),
+        allocation=allocation, allocation_window=pick([0, 1], s, countries), allocation_counts=counts,
+        allocation_rule=ints(s, countries, fill=POT), other_importers=pick([0, 1, 16_000 * 100], len(base.quarter_starts), countries),
+        approve_below=approve, deny_above=deny, review_median=pick([0, 10, 30, 90, 366], s, 6) * DAY,
+        review_spread=ints(s, 6, TABLE_POINTS, fill=FACTOR_ONE), hold_from=hold_from,
+        hold_until=hold_from + pick([10, 200], holds) * DAY, hold_covers=pick([0, 1], holds, countries),
+        authorisation_applied=pick([0, 31, 100], companies) * DAY, authorisation_median=pick([0, 30], companies) * DAY,
+        authorisation_spread=ints(companies, TABLE_POINTS, fill=FACTOR_ONE), authorisation_grant=pick([0, threshold(1.0)], companies),
+        allow_relocation=bool(rng.random() < 0.8), allow_uveu=bool(rng.random() < 0.8), allow_lpp=bool(rng.random() < 0.8),
+    )  # fmt: skip
+    for v in range(vendors):
+        static.shipping_generation[v] = pick([a for a in range(accelerators) if static.vendor_of[a] == v], months)
+    markets = countries + 1
+    draws = tiny_draws(
+        static, [(0, 1, 0)] * projects, company=pick(list(range(companies)), projects), vendor=pick(list(range(vendors)), projects),
+        route=pick([0, 1, 2, 3], projects), planned=pick([-1800, -400, -190, -180, -100, 0, 0, 5, 31, 60, 366], projects) * DAY,
+        mw16=pick([1, 8, 16, 80, 160], projects), forced_country=pick([-1, -1, -1, countries - 1], projects),
+        appeal=pick([0, 1 << 20, 2 << 20], projects, markets), median=pick([0, 1, 10, 50, 60, 120], 8, markets) * DAY,
+        luck_power=ints(9, countries, fill=FACTOR_ONE), luck_construction=ints(9, countries, fill=FACTOR_ONE),
+        patience=pick([0, 10, 200, 400], projects) * DAY, relocates=pick([0, 1, 1], projects, hops),
+        refile=pick([0, 10, 30], projects) * DAY, licence_time=rng.integers(0, 1 << 62, (projects, hops, filings)),
+        licence_outcome=rng.integers(0, 1 << 62, (projects, hops, filings)), authorisation_time=ints(companies),
+        authorisation_outcome=ints(companies), deliveries=pick(list(recipe.supply), months, companies, accelerators),
+        opening_stock=pick([0, 0, 1, 900], companies, accelerators), fleet_chips=pick([0, 100, 5_000], companies, countries, accelerators),
+        interconnection_lead=int(pick([0, 30], 1)[0]) * DAY, filing_lead=int(pick([0, 60, 500], 1)[0]) * DAY,
+        stock_bound=int(pick([0, 1024, 1 << 30], 1)[0]), smallest_share_ppm=int(pick([0, 500_000, 1_000_000], 1)[0]),
+        largest_filings=int(pick([1, 3, filings], 1)[0]), largest_hop=int(pick([0, 1, hops - 1], 1)[0]),
+        choice_per_year=-(1 << 20), price_usd=ints(accelerators, fill=30_000), shell_usd_per_mw=ints(markets, fill=11_000_000),
+        route_factor=pick([FACTOR_ONE // 2, FACTOR_ONE], 4, 8),
+    )  # fmt: skip
+    return static, draws
+
+
+def rows(log: Log, **wanted: int) -> Log:
+    """Rows of the log with these entries."""
+    keep = np.ones(len(log), dtype=bool)
+    for column, value in wanted.items():
+        keep &= log[column] == value
+    return log[keep]
+
+
+def check_sites(p: Played) -> None:
+    """Each site's story: every step at most once, in the order of the trade, ended at most once."""
+    log = p.log
+    sites = {(int(r), int(h)) for r, h in zip(log["root"], log["hop"], strict=True) if r >= 0}
+    for root, hop in sites:
+        mine = log[(log["root"] == root) & (log["hop"] == hop)]
+        first = {}
+        for mark in (Mark.PLANNED, Mark.GROUND_BREAKING, Mark.SHELL_READY, Mark.FIRST_POWER, Mark.READY, Mark.IN_FLEET, Mark.SHIPPED,
+                     Mark.ONLINE, Mark.RELOCATED, Mark.CANCELLED):  # fmt: skip
+            found = mine[mine["mark"] == mark]
+            assert len(found) <= 1, (root, hop, mark.name)
+            if len(found):
+                first[mark] = int(found[0]["order"])
+        spans = {}
+        for stage in BY_STAGE:
+            begin, end = rows(mine, stage=stage, mark=Mark.START), mine[(mine["stage"] == stage) & np.isin(mine["mark"], (Mark.END, Mark.HALTED))]
+            assert len(begin) <= 1
+            assert len(end) <= len(begin)
+            if len(begin):
+                spans[stage] = (int(begin[0]["order"]), int(end[0]["order"]) if len(end) else len(log))
+                assert spans[stage][0] < spans[stage][1]
+        for before, after in (
+            (Stage.SITE_SELECTION, Stage.INTERCONNECTION), (Stage.SITE_SELECTION, Stage.PERMITTING), (Stage.PERMITTING, Stage.CONSTRUCTION),
+            (Stage.CONSTRUCTION, Stage.FIT_OUT), (Stage.FIT_OUT, Stage.SHIPPING), (Stage.INTERCONNECTION, Stage.SHIPPING),
+            (Stage.SHIPPING, Stage.INSTALLATION), (Stage.INSTALLATION, Stage.COMMISSIONING),
+        ):  # fmt: skip
+            assert after not in spans or spans[before][1] < spans[after][0], (root, hop, before.name, after.name)
+        if Mark.READY in first:
+            assert first[Mark.READY] > max(first[Mark.SHELL_READY], first[Mark.FIRST_POWER])
+            ready = rows(mine, mark=Mark.READY)[0]
+            assert int(ready["tick"]) == max(int(rows(mine, mark=m)[0]["tick"]) for m in (Mark.SHELL_READY, Mark.FIRST_POWER))
+        if Mark.SHIPPED in first:
+            assert first[Mark.SHIPPED] > first[Mark.READY]
+            cleared = mine[(mine["mark"] == Mark.CLEARED) & (mine["order"] < first[Mark.SHIPPED])]
+            assert len(cleared) >= 1
+        if Mark.ONLINE in first:
+            assert first[Mark.ONLINE] > spans[Stage.COMMISSIONING][1]
+        # Nothing ends twice, and nothing of a site goes on after it ended.
+        ends = [m for m in (Mark.IN_FLEET, Mark.ONLINE, Mark.RELOCATED, Mark.CANCELLED) if m in first]
+        assert len(ends) <= 1, (root, hop, ends)
+        if ends:
+            last = mine[mine["order"] > first[ends[0]]]
+            # A site given up stops its work in the same instant.
+            assert all(m == Mark.HALTED for m in last["mark"])
+            assert all(t == mine[mine["mark"] == ends[0]][0]["tick"] for t in last["tick"])
+        if Mark.IN_FLEET in first:
+            assert int(rows(mine, mark=Mark.IN_FLEET)[0]["tick"]) < 0
+        # Spells of waiting close before they open again.
+        for stage in (Stage.CLEARANCE, Stage.LICENCE_REVIEW, Stage.ALLOCATION, Stage.CHIPS):
+            depth = 0
+            for row in mine[(mine["stage"] == stage) & np.isin(mine["mark"], (Mark.START, Mark.END, Mark.CLEARED))]:
+                depth += 1 if row["mark"] == Mark.START else -1
+                assert depth in (0, 1), (root, hop, stage.name)
+
+
+def check_lineages(p: Played) -> None:
+    """A root has one living site, bounded successors and filings, and comes online at most once."""
+    log = p.log
+    for root in range(len(p.draws.names)):
+        mine = rows(log, root=root)
+        assert len(rows(mine, mark=Mark.ONLINE)) + len(rows(mine, mark=Mark.IN_FLEET)) <= 1
+        assert mine["hop"].max(initial=0) <= min(p.draws.largest_hop, 4)
+        for hop in range(int(mine["hop"].max(initial=0)) + 1):
+            assert len(rows(mine, hop=hop, mark=Mark.FILED)) <= p.draws.largest_filings
+            if hop:
+                left = rows(mine, hop=hop - 1, mark=Mark.RELOCATED)
+                planned = rows(mine, hop=hop, mark=Mark.PLANNED)
+                assert len(left) == 1
+                assert len(planned) == 1
+                assert planned[0]["tick"] == left[0]["tick"]
+                country = p.static.market_country
+                assert country[planned[0]["pool"]] != country[left[0]["pool"]]
+        planned = rows(mine, mark=Mark.PLANNED)
+        # MW: what comes online is what was planned less what was not filled.
+        for online in rows(mine, mark=Mark.ONLINE):
+            here = rows(mine, hop=int(online["hop"]))
+            short = int(rows(here, mark=Mark.DOWNSIZED)["quantity"].sum())
+            assert int(online["quantity"]) == int(rows(here, mark=Mark.PLANNED)["quantity"][0]) - short
+            assert 0 <= int(online["quantity"]) <= int(p.draws.mw16[root])
+    ticks = log["tick"]
+    started, online = rows(log, mark=Mark.SHIPPED), rows(log, mark=Mark.ONLINE)
+    assert len(online) <= len(started)
+    assert (np.diff(ticks) >= 0).all()
+    assert (ticks < p.static.horizon).all()
+    assert (ticks >= p.static.earliest).all()
+
+
+def check_exports(p: Played) -> None:
+    """No export without a ruling that lets it pass, for each kind of chip in it; licences and LPP are not overdrawn."""
+    static, log = p.static, p.log
+    lpp_used: dict[tuple[int, int], int] = defaultdict(int)
+    for shipped in rows(log, mark=Mark.SHIPPED):
+        tick, root, hop = int(shipped["tick"]), int(shipped["root"]), int(shipped["hop"])
+        mine = log[(log["root"] == root) & (log["hop"] == hop) & (log["order"] <= shipped["order"])]
+        segment = bisect_right(static.law_ticks.tolist(), tick) - 1
+        company, country = int(p.draws.company[root]), int(shipped["pool"])
+        assert country == static.market_country[rows(mine, mark=Mark.PLANNED)[0]["pool"]]
+        taken = {int(row["pool"]): int(row["quantity"]) for row in rows(mine, mark=Mark.CHIPS_TAKEN)}
+        quantity = sum(chips * int(static.tpp[a]) for a, chips in taken.items())
+        assert quantity == shipped["quantity"]
+        assert all(static.vendor_of[a] == p.draws.vendor[root] for a in taken)
+        controlled = [a for a in taken if static.needs_licence[segment, company, country, a]]
+        rule = int(shipped["rule"])
+        if rule == LICENCE:
+            approved = rows(mine, mark=Mark.APPROVED)
+            assert len(approved)
+            assert quantity <= int(approved[-1]["quantity"])
+        elif rule == LPP:
+            assert static.allow_lpp
+            assert all(static.lpp_rule[segment, company, country, a] == LPP for a in controlled)
+            year = company, bisect_right(static.year_starts.tolist(), tick)
+            lpp_used[year] += quantity
+            assert lpp_used[year] <= static.lpp_limit[segment]
+        elif rule == UVEU:
+            assert static.allow_uveu
+            assert all(static.uveu_rule[segment, company, country, a] == UVEU for a in controlled)
+            assert tick >= static.authorisation_applied[company] + static.authorisation_median[company]
+            assert static.authorisation_grant[company]
+        else:
+            assert rule == FREE
+            assert not controlled
+        # No more chips than the site takes: the last one may be only partly used.
+        watts = sum(chips * int(static.watts[a]) for a, chips in taken.items())
+        planned = int(rows(mine, mark=Mark.PLANNED)[0]["quantity"])
+        assert watts < planned * WATTS_PER_SIXTEENTH + int(static.watts.max())
+
+
+def check_footprint(p: Played) -> None:
+    """The ratios of the universal authorisation hold after each export that uses it, on what the company then owns anywhere."""
+    static, log = p.static, p.log
+    owned = (p.draws.fleet_chips * static.counted_tpp).sum(axis=2).astype(object)
+    owned[:, static.home] += (p.draws.opening_stock * static.counted_tpp).sum(axis=1)
+    for row in log:
+        if row["mark"] == Mark.DELIVERED:
+            owned[-1 - int(row["root"]), static.home] += int(row["quantity"]) * int(static.counted_tpp[row["pool"]])
+        if row["mark"] != Mark.SHIPPED:
+            continue
+        company, country = int(p.draws.company[row["root"]]), int(row["pool"])
+        taken = log[(log["root"] == row["root"]) & (log["hop"] == row["hop"]) & (log["mark"] == Mark.CHIPS_TAKEN)]
+        moved = sum(int(c["quantity"]) * int(static.counted_tpp[c["pool"]]) for c in taken)
+        owned[company, static.home] -= moved
+        owned[company, country] += moved
+        if row["rule"] == UVEU and country != static.home:
+            segment = bisect_right(static.law_ticks.tolist(), int(row["tick"])) - 1
+            total = sum(owned[company])
+            trusted = sum(o for o, t in zip(owned[company], static.trusted[segment], strict=True) if t)
+            if not static.trusted[segment, country]:
+                assert 1_000_000 * owned[company, country] <= int(static.uveu_single_ppm[segment]) * total
+            assert 1_000_000 * trusted >= int(static.uveu_tier1_ppm[segment]) * total
+            assert 1_000_000 * owned[company, static.home] >= int(static.uveu_us_ppm[segment]) * total
+        assert min(owned[company]) >= 0
+    assert owned.tolist() == p.engine.owned
+
+
+def check_pots(p: Played) -> None:
+    """A country's pot is never granted beyond the limit of the day, whoever draws on it."""
+    static = p.static
+    used: dict[int, tuple[int, int]] = {}
+    for row in rows(p.log, mark=Mark.DRAWN):
+        country = int(row["pool"])
+        segment = bisect_right(static.law_ticks.tolist(), int(row["tick"])) - 1
+        window = int(static.allocation_window[segment, country])
+        period, before = used.get(country, (window, 0))
+        now = (before if period == window else 0) + int(row["quantity"])
+        used[country] = window, now
+        assert row["quantity"] > 0 or row["stage"] == Stage.ALLOCATION
+        if static.allocation_counts[segment, country]:
+            continue  # counted before the limit binds
+        assert static.allocation[segment, country] != NO_POT
+        assert now <= static.allocation[segment, country]
+
+
+def check_chips(p: Played) -> None:
+    """Every chip offered is delivered or declined; every chip delivered is in stock, gathered, or shipped once."""
+    static, log = p.static, p.log
+    for k in range(len(static.companies)):
+        of_company = np.isin(log["root"], np.nonzero(p.draws.company == k)[0])
+        for a in range(len(static.accelerators)):
+            from_maker = rows(log, root=-1 - k, mark=Mark.DELIVERED, pool=a)
+            declined = rows(log, root=-1 - k, mark=Mark.DECLINED, pool=a)
+            assert int(from_maker["quantity"].sum() + declined["quantity"].sum()) == int(p.draws.deliveries[:, k, a].sum())
+            taken = log[of_company & (log["mark"] == Mark.CHIPS_TAKEN) & (log["pool"] == a)]
+            opening = int(p.draws.opening_stock[k, a])
+            queue = p.engine.queues[k, int(static.vendor_of[a])]
+            gathered = sum(
+                claim.taken.get(a, 0)
+                for (root, _), (claim, _) in p.engine.claims.items()
+                if p.draws.company[root] == k and static.vendor_of[a] == p.draws.vendor[root]
+            )
+            assert opening + int(from_maker["quantity"].sum()) == queue.stock[a] + gathered + int(taken["quantity"].sum())
+            assert queue.stock[a] >= 0
+            # At no moment has more left than came.
+            moves = np.concatenate([from_maker, taken])
+            moves = moves[np.argsort(moves["order"])]
+            balance = opening + np.cumsum(np.where(moves["mark"] == Mark.DELIVERED, moves["quantity"], -moves["quantity"]))
+            assert balance.min(initial=0) >= 0
+
+
+def check_the_order_inside_an_instant(p: Played) -> None:
+    """In one tick: changes of law, then deliveries, then completions, then decisions; each kind by root and hop."""
+    log = p.log
+    assert (log["order"] == np.arange(len(log))).all()
+    decided = (Mark.APPROVED, Mark.DENIED)
+    cls = np.full(len(log), -1)
+    cls[(log["stage"] == Stage.LAW)] = 0
+    cls[np.isin(log["mark"], (Mark.DELIVERED, Mark.DECLINED))] = 1
+    cls[np.isin(log["stage"], BY_STAGE) & (log["mark"] == Mark.END)] = 2
+    cls[np.isin(log["mark"], decided)] = 3
+    cls[(log["stage"] == Stage.OTHER_IMPORTERS)] = 4
+    # Work of no length and reviews of no length follow within the step that began them, so only true spells are compared.
+    began: dict[tuple[int, int, int], int] = {}
+    for i, row in enumerate(log):
+        key = int(row["root"]), int(row["hop"]), int(row["stage"])
+        if row["mark"] in (Mark.START, Mark.FILED):
+            began[key] = int(row["tick"])
+        elif cls[i] in (2, 3) and began.get(key) == row["tick"]:
+            cls[i] = -1
+    for tick in np.unique(log["tick"]):
+        here = (log["tick"] == tick) & (cls >= 0)
+        # A plan, a shipment or an online step of this instant starts spells that cannot end in it, so classes only rise.
+        assert (np.diff(cls[here]) >= 0).all(), (tick / DAY, [(Stage(r["stage"]).name, Mark(r["mark"]).name, int(r["root"])) for r in log[here]])
+        for c in (2, 3):
+            same = log[here & (cls == c)]
+            at = list(zip(same["root"].tolist(), same["hop"].tolist(), strict=True))
+            assert at == sorted(at)
+
+
+quick = [HealthCheck.too_slow]
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=quick)
+@given(recipes)
+def test_what_must_always_hold(recipe: Recipe) -> None:
+    played = play(*build(recipe))
+    check_sites(played)
+    check_lineages(played)
+    check_exports(played)
+    check_footprint(played)
+    check_pots(played)
+    check_chips(played)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=quick)
+@given(recipes)
+def test_what_happens_in_one_instant_happens_in_the_stated_order(recipe: Recipe) -> None:
+    check_the_order_inside_an_instant(play(*build(recipe)))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=quick)
+@given(recipes)
+def test_the_same_inputs_give_the_same_log_to_the_last_byte_and_are_left_alone(recipe: Recipe) -> None:
+    static, draws = build(recipe)
+    before = [value.tobytes() for table in (static, draws) for value in vars(table).values() if isinstance(value, np.ndarray)]
+    first, second = play(static, draws).log, play(static, draws).log
+    assert first.tobytes() == second.tobytes()
+    assert [value.tobytes() for table in (static, draws) for value in vars(table).values() if isinstance(value, np.ndarray)] == before
