@@ -21,16 +21,31 @@ if TYPE_CHECKING:
     from simulator.world import World
 
 app = typer.Typer(
-    name="groundbreak", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="groundbreak",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Simulate how hyperscalers build AI clusters abroad and at home under export controls, and compare policies.",
-)  # fmt: skip
+)
 
 Names = Annotated[list[str], typer.Argument(help="Shipped scenario names or paths of .yaml files.", show_default=False)]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed: the same seed gives the same bits.")]
-Start = Annotated[str | None, typer.Option(help="First day of the run, YYYY-MM-DD; 1 January of 2023 to 2026.", show_default=False)]
-Known = Annotated[str | None, typer.Option("--as-known-on", help="Use only inputs public by this day; the rest is extrapolated.", show_default=False)]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one field, for example policy.foresight=false. May be repeated.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Option("--override", help="Apply a named override block or an override file. May be repeated.", show_default=False)]
+Start = Annotated[
+    str | None, typer.Option(help="First day of the run, YYYY-MM-DD; 1 January of 2023 to 2026.", show_default=False)
+]
+Known = Annotated[
+    str | None,
+    typer.Option("--as-known-on", help="Use only inputs public by this day; the rest is extrapolated.", show_default=False),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one field, for example policy.foresight=false. May be repeated.", show_default=False),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--override", help="Apply a named override block or an override file. May be repeated.", show_default=False),
+]
 
 
 def _version(asked: bool) -> None:
@@ -42,7 +57,9 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     pass
 
 
@@ -65,7 +82,9 @@ def _day(text: str | None, option: str) -> date | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
-        raise refuse("command line", f"{shown(text)} is not a date; write it as YYYY-MM-DD, for example 2023-12-31", field=option) from None
+        raise refuse(
+            "command line", f"{shown(text)} is not a date; write it as YYYY-MM-DD, for example 2023-12-31", field=option
+        ) from None
 
 
 def _load(names: list[str], overrides: list[str] | None, sets: list[str] | None, start: str | None) -> list[Scenario]:
@@ -124,7 +143,8 @@ def run(
     """Play one replication of a scenario and print what came of it, or the story of one project."""
     from simulator.compile import compile_scenario
     from simulator.experiments import run as run_one
-    from simulator.trace import find, story as tell
+    from simulator.trace import find
+    from simulator.trace import story as tell
 
     world = _world(as_known_on)
     scenarios = _load([scenario], override, set_, start)
@@ -145,7 +165,9 @@ def run(
 
     static, measures = played.compiled.static, played.measures
     title = scenarios[0].title
-    typer.echo(f"{title}: replication {replication} of seed {seed}, {len(played.draws.names):,} projects, {len(played.log):,} events\n")
+    typer.echo(
+        f"{title}: replication {replication} of seed {seed}, {len(played.draws.names):,} projects, {len(played.log):,} events\n"
+    )
     ends = year_ends(static)
     days = [played.compiled.sampler.frame.months[t].isoformat() for t in ends]
     shown = [i for i in range(len(days)) if i in (0, len(days) // 2, len(days) - 1)]
@@ -172,12 +194,23 @@ def _telling(played: Any) -> list[str]:
 @app.command()
 def compare(
     scenarios: Names,
-    reference: Annotated[str | None, typer.Option(help="Scenario the others are compared with; the first unless named.", show_default=False)] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Scenario the others are compared with; the first unless named.", show_default=False)
+    ] = None,
     replications: Annotated[int, typer.Option(min=1, max=1_000_000, help="Paired replications of every scenario.")] = 100,
     seed: Seed = 1,
-    out: Annotated[Path | None, typer.Option(help="Write tables, events and a manifest into this folder.", show_default=False)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write tables, events and a manifest into this folder.", show_default=False)
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False
+        ),
+    ] = None,
     start: Start = None,
     as_known_on: Known = None,
     set_: Sets = None,
@@ -193,7 +226,15 @@ def compare(
         results.check_target(out)  # before the work, not after it
     with _progress(replications) as step, _input("scenarios"):
         try:
-            compared = experiments.compare(loaded, world, reference=_reference(reference, loaded), replications=replications, seed=seed, workers=workers, progress=step)
+            compared = experiments.compare(
+                loaded,
+                world,
+                reference=_reference(reference, loaded),
+                replications=replications,
+                seed=seed,
+                workers=workers,
+                progress=step,
+            )
         except KeyboardInterrupt:
             typer.echo("interrupted before the first replication was finished; nothing was written", err=True)
             raise typer.Exit(130) from None
@@ -213,7 +254,9 @@ def compare(
         if out is not None:
             typer.echo(f"\nResults are in {out}")
     if compared.interrupted:
-        typer.echo(f"interrupted: {compared.replications} of {compared.asked} replications finished; the results rest on those", err=True)
+        typer.echo(
+            f"interrupted: {compared.replications} of {compared.asked} replications finished; the results rest on those", err=True
+        )
         raise typer.Exit(130)
 
 
@@ -271,14 +314,22 @@ def _print_table(compared: Comparison, rows: list[Any], differences: list[Any]) 
     grid.add_column("", no_wrap=True)
     grid.add_column("at", no_wrap=True)
     for scenario in compared.scenarios:
-        grid.add_column(f"{scenario.name}\n" + (r"mean \[p10, p90]" if scenario.name == compared.reference else "difference (95 %)"), justify="right", no_wrap=True)
+        grid.add_column(
+            f"{scenario.name}\n" + (r"mean \[p10, p90]" if scenario.name == compared.reference else "difference (95 %)"),
+            justify="right",
+            no_wrap=True,
+        )
     section = last = ""
     for line in _lines(compared, rows, differences):
         if line.section != section:
             grid.add_section()
             grid.add_row(f"[bold]{line.section}[/bold]" if console.is_terminal else line.section.upper())
             section = line.section
-        grid.add_row(f"{line.metric}, {line.unit}" if line.metric != last else "", line.date[:7], *(cell.replace("[", r"\[") for cell in line.cells))
+        grid.add_row(
+            f"{line.metric}, {line.unit}" if line.metric != last else "",
+            line.date[:7],
+            *(cell.replace("[", r"\[") for cell in line.cells),
+        )
         last = line.metric
     console.print(grid)
     for sentence in _sentences(compared, differences):
@@ -351,7 +402,9 @@ def schema() -> None:
 
 @app.command()
 def data(
-    country: Annotated[str | None, typer.Option(help="Country by ISO code: its inputs and those of its markets.", show_default=False)] = None,
+    country: Annotated[
+        str | None, typer.Option(help="Country by ISO code: its inputs and those of its markets.", show_default=False)
+    ] = None,
     parameter: Annotated[str | None, typer.Option(help="Parameter, or a part of its name.", show_default=False)] = None,
     kind: Annotated[str | None, typer.Option(help="reported, derived, recalled or assumed.", show_default=False)] = None,
     table: Annotated[str | None, typer.Option(help="One table of data/, for example supply.", show_default=False)] = None,
@@ -364,19 +417,30 @@ def data(
 
     world = _world(as_known_on)
     if kind is not None and kind not in KINDS:
-        raise refuse("command line", f"{shown(kind)} is not a kind; allowed: {', '.join(KINDS)}{nearest(kind, KINDS)}", field="--kind")
+        raise refuse(
+            "command line", f"{shown(kind)} is not a kind; allowed: {', '.join(KINDS)}{nearest(kind, KINDS)}", field="--kind"
+        )
     if table is not None and table not in TABLES:
-        raise refuse("command line", f"{shown(table)} is not a table; allowed: {', '.join(TABLES)}{nearest(table, TABLES)}", field="--table")
+        raise refuse(
+            "command line",
+            f"{shown(table)} is not a table; allowed: {', '.join(TABLES)}{nearest(table, TABLES)}",
+            field="--table",
+        )
     places: set[str] | None = None
     if country is not None:
         known = world.entities("countries")
         if country.upper() not in known:
-            raise refuse("command line", f"{shown(country)} is not a country of data/countries.csv{nearest(country.upper(), known)}", field="--country")
+            raise refuse(
+                "command line",
+                f"{shown(country)} is not a country of data/countries.csv{nearest(country.upper(), known)}",
+                field="--country",
+            )
         places = {country.upper(), *(m.id for m in world.markets if m.country == country.upper())}
     chosen = [
-        v for v in world.select(table=table, kind=kind)
+        v
+        for v in world.select(table=table, kind=kind)
         if (parameter is None or parameter in v.parameter) and (places is None or v.entity in places or v.scope in places)
-    ]  # fmt: skip
+    ]
     if not chosen:
         names = sorted({v.parameter for v in world.values})
         raise refuse("command line", "no input matches" + (nearest(parameter, names) if parameter else ""), field="data")

@@ -75,8 +75,8 @@ def scenario_law(scenario: Scenario) -> Law:
             policy.diverges_on,
             load_regime(policy.regime) if policy.regime else None,
             [(then.starts, load_regime(then.regime)) for then in policy.later],
-            dict(policy.readings),
-            {leaf: setting.value for leaf, setting in policy.set.items()},
+            {switch: reading for switch, reading in policy.readings.items() if reading},
+            {leaf: setting.value for leaf, setting in policy.set.items() if setting},
         )
     except ValueError as error:
         raise refuse(scenario.name, str(error), field="policy") from None
@@ -100,7 +100,9 @@ def compile_scenario(scenario: Scenario, world: World, sampler: Sampler | None =
     if scenario.policy.grants_overlay:
         from simulator.problems import refuse
 
-        raise refuse(scenario.name, "the overlay of real grants is not simulated yet; leave it false", field="policy.grants_overlay")
+        raise refuse(
+            scenario.name, "the overlay of real grants is not simulated yet; leave it false", field="policy.grants_overlay"
+        )
     f = sampler.frame if sampler else frame(changed, scenario.start, scenario.end)
     static, cited = _static(scenario, changed, law, f)
     return Compiled(scenario, static, sampler or Sampler(changed, f), cited)
@@ -115,7 +117,9 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
     items = [
         Item(
             tpp=round(world.number("accelerators", "tpp", a)),
-            density=world.number("accelerators", "performance_density", a) if world.has("accelerators", "performance_density", a) else None,
+            density=world.number("accelerators", "performance_density", a)
+            if world.has("accelerators", "performance_density", a)
+            else None,
             memory_bandwidth_gbps=world.number("accelerators", "memory_bandwidth_gbps", a),
         )
         for a in f.accelerators
@@ -126,7 +130,7 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
     covers = np.array([[c in law.members(h.destinations, h.from_) for c in f.countries] for h in holds], dtype=np.int64)
     last_law = law.segments[-1][1]
 
-    def from_start(dates: list[date]) -> np.ndarray:  # type: ignore[type-arg]
+    def from_start(dates: list[date]) -> np.ndarray:
         return np.array([tick_of(day, f.start) for day in dates], dtype=np.int64)
 
     applied, median, spread, grant = [], [], [], []
@@ -137,34 +141,67 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
         spread.append(spread_table(float(np.log(found.p90_days / found.p50_days)) / Z90 if found else 0.0))
         grant.append(threshold(found.grant_probability) if found else 0)
     static = Static(
-        start=f.start, horizon=tick_of(after, f.start), earliest=tick_of(f.earliest, f.start), month_starts=from_start(months),
-        year_starts=from_start([date(y, 1, 1) for y in f.years]), quarter_starts=from_start(quarters),
-        companies=f.companies, countries=f.countries, markets=f.markets, accelerators=f.accelerators, vendors=f.vendors,
-        provisions=tuple(tables.provisions), home=f.home, market_country=f.market_country,
-        tier=np.array([tier(last_law, c) for c in f.countries], dtype=np.int64), vendor_of=f.vendor_of,
+        start=f.start,
+        horizon=tick_of(after, f.start),
+        earliest=tick_of(f.earliest, f.start),
+        month_starts=from_start(months),
+        year_starts=from_start([date(y, 1, 1) for y in f.years]),
+        quarter_starts=from_start(quarters),
+        companies=f.companies,
+        countries=f.countries,
+        markets=f.markets,
+        accelerators=f.accelerators,
+        vendors=f.vendors,
+        provisions=tuple(tables.provisions),
+        home=f.home,
+        market_country=f.market_country,
+        tier=np.array([tier(last_law, c) for c in f.countries], dtype=np.int64),
+        vendor_of=f.vendor_of,
         tpp=np.array([item.tpp for item in items], dtype=np.int64),
         counted_tpp=np.array([item.tpp if any(law.counts(item, day) for day in days) else 0 for item in items], dtype=np.int64),
-        h100e_ppm=np.array([h100e_ppm(world.number("accelerators", "dense_8bit_tops", a)) for a in f.accelerators], dtype=np.int64),
+        h100e_ppm=np.array(
+            [h100e_ppm(world.number("accelerators", "dense_8bit_tops", a)) for a in f.accelerators], dtype=np.int64
+        ),
         watts=np.array([round(world.number("accelerators", "it_power_w", a)) for a in f.accelerators], dtype=np.int64),
-        shipping_generation=_shipping_generation(world, f), law_ticks=from_start(days),
-        needs_licence=tables.needs, rule=tables.rule, posture=tables.posture, lpp_rule=tables.lpp, uveu_rule=tables.uveu,
-        law_changes=tables.changes, outlook=tables.outlook, outlook_wait=tables.outlook_wait,
+        shipping_generation=_shipping_generation(world, f),
+        law_ticks=from_start(days),
+        needs_licence=tables.needs,
+        rule=tables.rule,
+        posture=tables.posture,
+        lpp_rule=tables.lpp,
+        uveu_rule=tables.uveu,
+        law_changes=tables.changes,
+        outlook=tables.outlook,
+        outlook_wait=tables.outlook_wait,
         lpp_limit=np.array([law.lpp_limit(day) for day in days], dtype=np.int64),
-        uveu_single_ppm=tables.ratios[:, 0], uveu_tier1_ppm=tables.ratios[:, 1], uveu_us_ppm=tables.ratios[:, 2], trusted=tables.trusted,
-        allocation=tables.allocation, allocation_window=tables.window, allocation_counts=tables.counts, allocation_rule=tables.pot_rule,
+        uveu_single_ppm=tables.ratios[:, 0],
+        uveu_tier1_ppm=tables.ratios[:, 1],
+        uveu_us_ppm=tables.ratios[:, 2],
+        trusted=tables.trusted,
+        allocation=tables.allocation,
+        allocation_window=tables.window,
+        allocation_counts=tables.counts,
+        allocation_rule=tables.pot_rule,
         other_importers=np.array([[law.other_importers(c, day) for c in f.countries] for day in quarters], dtype=np.int64),
-        approve_below=tables.approve, deny_above=tables.deny, review_median=tables.review_median, review_spread=tables.review_spread,
-        hold_from=from_start([h.from_ for h in holds]), hold_until=from_start([h.until for h in holds]),
+        approve_below=tables.approve,
+        deny_above=tables.deny,
+        review_median=tables.review_median,
+        review_spread=tables.review_spread,
+        hold_from=from_start([h.from_ for h in holds]),
+        hold_until=from_start([h.until for h in holds]),
         hold_covers=covers.reshape(len(holds), len(f.countries)),
-        authorisation_applied=np.array(applied, dtype=np.int64), authorisation_median=np.array([round(m * TICKS_PER_DAY) for m in median], dtype=np.int64),
-        authorisation_spread=np.array(spread), authorisation_grant=np.array(grant, dtype=np.int64),
-        allow_relocation=scenario.mechanisms.relocation, allow_uveu=scenario.mechanisms.uveu,
+        authorisation_applied=np.array(applied, dtype=np.int64),
+        authorisation_median=np.array([round(m * TICKS_PER_DAY) for m in median], dtype=np.int64),
+        authorisation_spread=np.array(spread),
+        authorisation_grant=np.array(grant, dtype=np.int64),
+        allow_relocation=scenario.mechanisms.relocation,
+        allow_uveu=scenario.mechanisms.uveu,
         allow_lpp=scenario.mechanisms.lpp,
-    )  # fmt: skip
+    )
     return static, tables.cited
 
 
-def _shipping_generation(world: World, f: Frame) -> np.ndarray:  # type: ignore[type-arg]
+def _shipping_generation(world: World, f: Frame) -> np.ndarray:
     """(V, T) the accelerator with the largest share of a vendor's chips in each month, the newer one if equal."""
     from simulator.units import quarter_of
 
@@ -198,10 +235,13 @@ class _LawTables:
         headquarters = [world.text("companies", "headquarters", company) for company in f.companies]
         # What a cluster of the middle size would ask for: some provisions apply by quantity.
         typical_mw = world.number("process", "project_size_median_mw_facility") / world.number("process", "power_design_ratio")
-        quantity = [round(typical_mw * 1e6 / world.number("accelerators", "it_power_w", chip) * item.tpp) for chip, item in zip(f.accelerators, items, strict=True)]
+        quantity = [
+            round(typical_mw * 1e6 / world.number("accelerators", "it_power_w", chip) * item.tpp)
+            for chip, item in zip(f.accelerators, items, strict=True)
+        ]
         lead = timedelta(days=round(world.number("process", "nominal_lead_quarters") * DAYS_PER_YEAR / 4))
         foresight = scenario.policy.foresight
-        spreads: dict[float, np.ndarray] = {}  # type: ignore[type-arg]
+        spreads: dict[float, np.ndarray] = {}
 
         for i, day in enumerate(days):
             for review in Posture:
@@ -221,10 +261,21 @@ class _LawTables:
                 self.trusted[i] = [country in tier1 for country in f.countries]
             signature = self._signatures(day, items, quantity)
             named = {user for p in law.in_force(day) for user in p.end_users}
-            later = {user for p in law.in_force(min(day + lead, f.end), announced_by=day) for user in p.end_users} if foresight else named
+            later = (
+                {user for p in law.in_force(min(day + lead, f.end), announced_by=day) for user in p.end_users}
+                if foresight
+                else named
+            )
             for kk, company in enumerate(f.companies):
                 # Companies no provision names are all alike.
-                twin = next((j for j in range(kk) if not {company, f.companies[j]} & (named | later) and headquarters[j] == headquarters[kk]), None)
+                twin = next(
+                    (
+                        j
+                        for j in range(kk)
+                        if not {company, f.companies[j]} & (named | later) and headquarters[j] == headquarters[kk]
+                    ),
+                    None,
+                )
                 if twin is not None:
                     for table in (self.needs, self.rule, self.posture, self.lpp, self.uveu, self.outlook, self.outlook_wait):
                         table[i, kk] = table[i, twin]
@@ -244,7 +295,19 @@ class _LawTables:
                             self.lpp[i, kk, cc, aa] = self._provision(f"{need.provision_id}/lpp", day)
                         if "uveu" in need.exceptions:
                             self.uveu[i, kk, cc, aa] = self._provision(f"{need.provision_id}/uveu", day)
-                    self._outlook(i, kk, cc, country, headquarters[kk], company, day, lead if foresight else timedelta(), items, quantity, f.end)
+                    self._outlook(
+                        i,
+                        kk,
+                        cc,
+                        country,
+                        headquarters[kk],
+                        company,
+                        day,
+                        lead if foresight else timedelta(),
+                        items,
+                        quantity,
+                        f.end,
+                    )
             for cc, country in enumerate(f.countries):
                 pot, counting = law.allocation(country, day), law.counting(country, day)
                 if pot:
@@ -252,7 +315,9 @@ class _LawTables:
                 if counting:
                     self.window[i, cc] = counting.window_start.toordinal()
                     self.counts[i, cc] = pot is None
-                    setter = next((p for p in law.regime(day).provisions if p.quota and country in law.members(p.destinations, day)), None)
+                    setter = next(
+                        (p for p in law.regime(day).provisions if p.quota and country in law.members(p.destinations, day)), None
+                    )
                     self.pot_rule[i, cc] = self._provision(setter.id, day) if setter else -1
             if i:
                 now = {p.id for p in law.in_force(day)}
@@ -283,14 +348,32 @@ class _LawTables:
         ]
 
     def _outlook(
-        self, i: int, k: int, c: int, country: str, headquarters: str, company: str, day: date, lead: timedelta,
-        items: list[Item], quantity: list[int], end: date,
-    ) -> None:  # fmt: skip
+        self,
+        i: int,
+        k: int,
+        c: int,
+        country: str,
+        headquarters: str,
+        company: str,
+        day: date,
+        lead: timedelta,
+        items: list[Item],
+        quantity: list[int],
+        end: date,
+    ) -> None:
         """How a site looks to who plans it today for the newest chip, on what is announced by today."""
         law, export_day = self.law, min(day + lead, end)
         newest = max(range(len(items)), key=lambda a: items[a].tpp)
         announced = day if lead else None
-        need = law.requirement(country, headquarters, items[newest], export_day, announced_by=announced, consignee=company, quantity_tpp=quantity[newest])
+        need = law.requirement(
+            country,
+            headquarters,
+            items[newest],
+            export_day,
+            announced_by=announced,
+            consignee=company,
+            quantity_tpp=quantity[newest],
+        )
         if not need.needs_licence or "uveu" in need.exceptions:
             return
         approve = law.outcome(need.review, day)[0] if need.review and law.has(f"outcome.{need.review}.approve", day) else 0.0

@@ -286,7 +286,9 @@ class Law:
     @property
     def title(self) -> str:
         """The regimes of the timeline and the days they begin, for messages."""
-        return ", then ".join(f"{regime.id} from {begins}" if begins > date.min else regime.id for begins, regime in self.segments)
+        return ", then ".join(
+            f"{regime.id} from {begins}" if begins > date.min else regime.id for begins, regime in self.segments
+        )
 
     def __repr__(self) -> str:
         return f"Law({self.title})"
@@ -312,7 +314,7 @@ class Law:
         found = dated.at(on)
         for switch, values in dated.readings.items():
             chosen = self.readings.get(switch)
-            if chosen in values:
+            if chosen is not None and chosen in values:
                 found = replace(found, value=values[chosen], kind="assumed", reason=f"reading {chosen!r} of {switch}")
         return found
 
@@ -358,8 +360,8 @@ class Law:
     ) -> tuple[bool, tuple[str, ...]]:
         """Whether an item falls in a class on a day, and the leaves behind the answer that are recalled or assumed.
 
-        A measure that is not known counts against the exporter: it reaches every floor and stays below no ceiling, and the
-        answer is marked unsure as `item.unknown_measure`.
+        A measure that is not known counts against the exporter (unless read otherwise): it reaches every floor and stays below
+        no ceiling, and the answer is marked unsure as `item.unknown_measure`.
         """
         regime = self.regime(on, announced_by)
         key = (item, f"{regime.id}/{item_class}", on)
@@ -372,29 +374,35 @@ class Law:
     ) -> tuple[bool, tuple[str, ...]]:
         if item_class == "any":
             return True, ()
-        unsure: list[str] = []
+        against = self.readings.get("unknown-measure", "against-exporter") == "against-exporter"
+        share = self.leaf("rating.sustained_share", on, announced_by=announced_by).value
+        inside: list[list[str]] = []
+        near: list[str] = []
         for limb in regime.items[item_class].any_of:
             doubts: list[str] = []
-            holds = True
+            failing: list[str] = []
             for test, name in limb.model_dump(exclude_none=True).items():
                 if test == "data_centre":
-                    holds = holds and item.data_centre == name
+                    failing += [] if item.data_centre == name else [""]
                     continue
-                measure, _, bound = test.replace("_at_least", ":least").replace("_below", ":below").partition(":")
-                limit = self.leaf(name, on, announced_by=announced_by)
-                value = getattr(item, measure)
+                measure, least = test.removesuffix("_at_least").removesuffix("_below"), test.endswith("_at_least")
+                limit, value = self.leaf(name, on, announced_by=announced_by), getattr(item, measure)
+                doubt = name if limit.kind in ("recalled", "assumed") else ""
                 if value is None:
-                    doubts.append("item.unknown_measure")
-                    holds = holds and bound == "least"
+                    doubt, holds = "item.unknown_measure", least == against
                 else:
-                    holds = holds and (value >= limit.value if bound == "least" else value < limit.value)
-                if limit.kind in ("recalled", "assumed"):
-                    doubts.append(name)
-            if holds:
-                kind = regime.items[item_class].kind
-                return True, tuple(dict.fromkeys([*doubts, *([item_class] if kind in ("recalled", "assumed") else [])]))
-            unsure += doubts
-        return False, tuple(dict.fromkeys(unsure))
+                    rated = value * share if measure in ("tpp", "density") else value
+                    holds = rated >= limit.value if least else rated < limit.value
+                doubts += [doubt] if doubt else []
+                failing += [] if holds else [doubt]
+            if not failing:
+                inside.append(doubts)
+            elif all(failing):
+                near += failing  # outside only by numbers that are not sure
+        if inside:
+            own = [item_class] if regime.items[item_class].kind in ("recalled", "assumed") else []
+            return True, tuple(dict.fromkeys([*min(inside, key=len), *own]))
+        return False, tuple(dict.fromkeys(near))
 
     def counts(self, item: Item, on: date) -> bool:
         """True if the item counts towards allocations, LPP, and the ratios and caps of authorisations (3A090.a as published).
@@ -422,7 +430,9 @@ class Law:
                 return False
         return _dates(regime, rule).bind(on, announced_by)
 
-    def _available(self, regime: Regime, name: str, destination: str, headquarters: str, on: date, announced_by: date | None) -> bool:
+    def _available(
+        self, regime: Regime, name: str, destination: str, headquarters: str, on: date, announced_by: date | None
+    ) -> bool:
         exception: LicenceException = regime.exceptions[name]
         return (
             _dates(regime, exception).bind(on, announced_by)
@@ -465,9 +475,13 @@ class Law:
         for p in self.in_force(on, announced_by=announced_by):
             if p.end_users and consignee not in p.end_users:
                 continue
-            if p.quantity_at_most and (quantity_tpp is None or quantity_tpp > self.leaf(p.quantity_at_most, on, announced_by=announced_by).value):
+            if p.quantity_at_most and (
+                quantity_tpp is None or quantity_tpp > self.leaf(p.quantity_at_most, on, announced_by=announced_by).value
+            ):
                 continue
-            if p.quantity_above and (quantity_tpp is None or quantity_tpp <= self.leaf(p.quantity_above, on, announced_by=announced_by).value):
+            if p.quantity_above and (
+                quantity_tpp is None or quantity_tpp <= self.leaf(p.quantity_above, on, announced_by=announced_by).value
+            ):
                 continue
             if not (
                 destination in self.members(p.destinations, on, announced_by=announced_by)
@@ -478,8 +492,7 @@ class Law:
             covered = False
             for item_class in p.items:
                 inside, unsure = self.classify(item, item_class, on, announced_by=announced_by)
-                # A recalled threshold leaves a doubt only where it is a near thing: inside by it, or outside by an unknown.
-                doubts += unsure if inside else [u for u in unsure if u == "item.unknown_measure"]
+                doubts += unsure
                 if inside:
                     covered = True
                     break
@@ -517,22 +530,34 @@ class Law:
         rules = tuple(p for p in regime.provisions if p.quota and _dates(regime, p).count(on))
         return self._pot(destination, on, rules, None)
 
+    def pot_provision(self, destination: str, on: date) -> Provision | None:
+        """The provision that sets the pot licences into a country draw on, or that already counts towards it; None without one."""
+        regime = self.regime(on)
+        rules = [p for p in regime.provisions if p.quota and _dates(regime, p).count(on)]
+        return next((p for p in rules if destination in self.members(p.destinations, on)), None)
+
     def _pot(self, destination: str, on: date, rules: Iterable[Provision], announced_by: date | None) -> Allocation | None:
+        def at(leaf_id: str) -> Any:
+            return self.leaf(leaf_id, on, announced_by=announced_by).value
+
         for p in rules:
             if p.quota and destination in self.members(p.destinations, on, announced_by=announced_by):
                 break
         else:
             return None
         if p.quota == "deal":
-            limit = self.at(f"deal.ceiling_tpp.{destination}", on) if self.has(f"deal.ceiling_tpp.{destination}", on) else 0
+            ceiling = f"deal.ceiling_tpp.{destination}"
+            limit = (
+                at(ceiling) if ceiling in self.regime(on, announced_by).leaves else 0
+            )  # a partner without a ceiling gets nothing
             return Allocation(limit, date(on.year, 1, 1), date(on.year, 12, 31))
-        limit = int(self.at("allocation.tpp", on))
+        limit = int(at("allocation.tpp"))
         if destination in self.members("allocation_agreements", on, announced_by=announced_by):
-            limit = round(limit * self.at("allocation.agreement_multiple", on))
-        begins, ends = self.at("allocation.window_start", on), self.at("allocation.window_end", on)
+            limit = round(limit * at("allocation.agreement_multiple"))
+        begins, ends = at("allocation.window_start"), at("allocation.window_end")
         if on <= ends:
             return Allocation(limit, begins, ends)
-        match self.at("allocation.after_window", on):
+        match at("allocation.after_window"):
             case "renewed":
                 years = ends.year - begins.year + 1
                 first = ends.year + 1 + (on.year - ends.year - 1) // years * years
@@ -569,7 +594,12 @@ class Law:
         if not self._offered("uveu", on) or not self.has(f"uveu.applied.{company}", on):
             return None
         profile = self.at("uveu.time_profile", on)
-        names = (f"uveu.applied.{company}", f"time.{profile}.p50_days", f"time.{profile}.p90_days", f"uveu.grant_probability.{company}")
+        names = (
+            f"uveu.applied.{company}",
+            f"time.{profile}.p50_days",
+            f"time.{profile}.p90_days",
+            f"uveu.grant_probability.{company}",
+        )
         leaves = [self.leaf(name, on) for name in names]
         unsure = tuple(leaf.id for leaf in leaves if leaf.kind in ("recalled", "assumed"))
         return Application(leaves[0].value, leaves[1].value, leaves[2].value, leaves[3].value, unsure)
@@ -625,11 +655,18 @@ class Law:
 
     def holds(self, start: date, end: date) -> list[Hold]:
         """Holds that touch a period, each under the regime that then governs."""
-        return [h for _, _, regime in self._spans() for h in regime.holds if h.from_ < end and h.until > start and self.regime(h.from_) is regime]
+        return [
+            h
+            for _, _, regime in self._spans()
+            for h in regime.holds
+            if h.from_ < end and h.until > start and self.regime(h.from_) is regime
+        ]
 
     def grants(self, start: date, end: date) -> list[Grant]:
         """Real dated grants in a period (the overlay of history), in order of date."""
-        found = [g for begins, ends, regime in self._spans() for g in regime.grants if begins <= g.on < ends and start <= g.on <= end]
+        found = [
+            g for begins, ends, regime in self._spans() for g in regime.grants if begins <= g.on < ends and start <= g.on <= end
+        ]
         return sorted(found, key=lambda g: (g.on, g.id))
 
     def _spans(self) -> list[tuple[date, date, Regime]]:
@@ -641,7 +678,8 @@ class Law:
         found: set[date] = set()
         for begins, until, regime in self._spans():
             days: set[date] = {begins}
-            for rule in (*regime.provisions, *regime.exceptions.values()):
+            rules: list[Provision | LicenceException] = [*regime.provisions, *regime.exceptions.values()]
+            for rule in rules:
                 days |= _dates(regime, rule).all()
             days |= {day for leaf in regime.leaves.values() for day, _ in leaf.steps if self._matters(regime, leaf.id, day)}
             days |= {day for hold in regime.holds for day in (hold.from_, hold.until)}
@@ -802,9 +840,8 @@ def _covers(name: str, law: Law, export: Export, position: Position, notes: _Not
     if name == "lpp":
         limit = int(law.at("lpp.tpp", on))
         fits = lpp_allows(position.lpp_used_tpp, quantity, limit)
-        notes.reasons.append(
-            f"LPP: {position.lpp_used_tpp:,} used this year + {quantity:,} {'within' if fits else 'above'} {limit:,} TPP per consignee"
-        )
+        side = "within" if fits else "above"
+        notes.reasons.append(f"LPP: {position.lpp_used_tpp:,} used this year + {quantity:,} {side} {limit:,} TPP per consignee")
         if fits:
             notes.use(law, "lpp.tpp", on)
             if law.leaf("lpp.consignee", on).kind in ("recalled", "assumed") and position.lpp_used_tpp:
@@ -828,16 +865,20 @@ def _covers(name: str, law: Law, export: Export, position: Position, notes: _Not
         share = 100 * (position.owned_destination_tpp + quantity) / total
         notes.reasons.append(
             f"UVEU: {export.destination} would hold {share:.3f} % of {total:,} TPP: "
-            + ("all shares hold", "above the limit for one country", "tier 1 below its share", "the United States below its share")[failed]
+            + (
+                "all shares hold",
+                "above the limit for one country",
+                "tier 1 below its share",
+                "the United States below its share",
+            )[failed]
         )
         return failed == 0
     if name == "nveu":
         cap = int(notes.use(law, "nveu.cap_tpp", on))
         failed_tpp = position.nveu_failed_tpp if notes.use(law, "nveu.failed_leave_count", on) else 0
         fits = nveu_allows(position.nveu_held_tpp, failed_tpp, quantity, cap)
-        notes.reasons.append(
-            f"NVEU: {position.nveu_held_tpp:,} held - {failed_tpp:,} failed + {quantity:,} {'within' if fits else 'above'} {cap:,} TPP"
-        )
+        side = "within" if fits else "above"
+        notes.reasons.append(f"NVEU: {position.nveu_held_tpp:,} held - {failed_tpp:,} failed + {quantity:,} {side} {cap:,} TPP")
         return fits
     notes.reasons.append(f"{name.upper()}: the data centre is authorised")
     return True

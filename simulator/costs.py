@@ -76,7 +76,12 @@ def _compliance(static: Static, draws: Draws, log: Log, life: Lives, steps: Step
     free[controlled] = False
     free[[i for i, id in enumerate(static.provisions) if id.endswith("/uveu")]] = False
     secured = (life.clearance_rule >= 0) & ~free[life.clearance_rule] & (life.shipped >= 0)
-    price = np.where(secured & (life.market >= 0), draws.shell_usd_per_mw[life.market], 0) * life.mw16 / 16 * (draws.security_ppm / PPM)
+    price = (
+        np.where(secured & (life.market >= 0), draws.shell_usd_per_mw[life.market], 0)
+        * life.mw16
+        / 16
+        * (draws.security_ppm / PPM)
+    )
     total += steps(life.shipped, life.company, life.country, price)
 
     if (static.uveu_rule >= 0).any():
@@ -84,7 +89,7 @@ def _compliance(static: Static, draws: Draws, log: Log, life: Lives, steps: Step
         home = np.full(len(companies), static.home)
         total += steps(static.authorisation_applied, companies, home, np.full(len(companies), float(draws.authorisation_usd)))
         # Kept as long as the law offers it: a monthly share of the yearly cost from the application on.
-        offered = (static.uveu_rule >= 0).any(axis=(2, 3))
+        offered = np.asarray((static.uveu_rule >= 0).any(axis=(2, 3)))
         for month, tick in enumerate(static.month_starts[:-1].tolist()):
             segment = int(np.searchsorted(static.law_ticks, tick, side="right")) - 1
             kept = offered[segment] & (static.authorisation_applied <= tick)
@@ -109,5 +114,3 @@ def _idle(static: Static, draws: Draws, life: Lives) -> Floats:
     if len(found):
         table[:, found] = np.add.reduceat(usd[:, order], first, axis=1)
     return table.reshape(len(until), k, c)
-
-

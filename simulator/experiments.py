@@ -151,7 +151,11 @@ def _work(seed: int, replications: list[int]) -> list[Outcome]:
 
 
 def replicate(
-    compiled: tuple[Compiled, ...], seed: int, replications: int, workers: int | None = None, stop: Callable[[], bool] = lambda: False
+    compiled: tuple[Compiled, ...],
+    seed: int,
+    replications: int,
+    workers: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """Outcomes of replications 0..N-1 as they finish, in any order. Stops early when `stop()` turns true.
 
@@ -189,12 +193,13 @@ def compare(
     reference: str | None = None,
     replications: int = 100,
     seed: int = 1,
-    workers: int | None = None,
+    workers: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run scenarios over the same replications. The first is the reference unless named; Ctrl-C keeps what is finished.
 
-    Replication r means the same luck and the same assumptions in every scenario, so differences are paired. Raises
+    `workers` None uses every core; a script that asks for more than one process must guard its entry point with
+    `if __name__ == "__main__":`. The result does not depend on it. Replication r means the same luck and the same assumptions in every scenario, so differences are paired. Raises
     ValueError for scenarios that share a name or differ in horizon, and if nothing was finished before an interrupt
     KeyboardInterrupt.
     """
@@ -231,9 +236,7 @@ def compare(
 
     done = tuple(sorted(collected))
     measured = {name: [collected[r][i][0] for r in done] for i, name in enumerate(names)}
-    kept = {
-        name: {r: full for r in done if (full := collected[r][i][1]) is not None} for i, name in enumerate(names)
-    }
+    kept = {name: {r: full for r in done if (full := collected[r][i][1]) is not None} for i, name in enumerate(names)}
     return Comparison(
         tuple(scenarios), compiled, reference, seed, replications, done, interrupted, world,
         {name: np.stack([m.monthly for m in rows]) for name, rows in measured.items()},

@@ -16,8 +16,19 @@ HEADLINES = (
     ("Capacity", ("it_mw_online", "h100e_online", "h100e_delivered_not_online", "share_tier1", "share_us", "rd_access")),
     ("Cost", ("capex_usd", "compliance_usd", "idle_shell_usd")),
     ("Timeline", ("months_plan_to_online_median", "licence_wait_days")),
-    ("Policy", ("mw_waiting_clearance", "mw_relocated", "mw_downsized", "mw_cancelled", "licences_filed", "licences_refused", "quota_binding_date")),
-)  # fmt: skip
+    (
+        "Policy",
+        (
+            "mw_waiting_clearance",
+            "mw_relocated",
+            "mw_downsized",
+            "mw_cancelled",
+            "licences_filed",
+            "licences_refused",
+            "quota_binding_date",
+        ),
+    ),
+)
 
 
 class Scale(NamedTuple):
@@ -52,7 +63,9 @@ def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
         divisor, decimals, label = 1000, 1, "GW"
     if signed and unit == "fraction":
         label = "points"
-    return f"{value / divisor:{'+' if signed else ''},.{decimals}f} {label}".replace(" year", "" if unit == "calendar year" else " year")
+    return f"{value / divisor:{'+' if signed else ''},.{decimals}f} {label}".replace(
+        " year", "" if unit == "calendar year" else " year"
+    )
 
 
 class Line(NamedTuple):
@@ -81,10 +94,11 @@ def table(comparison: Comparison, rows: Iterable[Row], differences: Iterable[Dif
                 unit = METRICS[metric].unit
                 shown = scale(unit, max((abs(n) for n in numbers if n is not None), default=0.0))
                 cells = (
-                    _level(levels[metric, when, name], shown) if name == comparison.reference
+                    _level(levels[metric, when, name], shown)
+                    if name == comparison.reference
                     else _gap(gaps[metric, when, name], levels[metric, when, name], shown)
                     for name in comparison.names()
-                )  # fmt: skip
+                )
                 lines.append(Line(section, METRICS[metric].name, shown.label, when, tuple(cells)))
     return lines
 
@@ -124,18 +138,37 @@ def sentences(comparison: Comparison, differences: Iterable[Difference], when: s
         mine = [d for d in found if d.scenario == name]
         whole = next(d for d in mine if d.metric == "it_mw_online" and _total(d))
         if whole.share_zero == 1:
-            said.append(f"{titles[name]}: capacity equals that under {titles[comparison.reference]} in every replication until {when}.")
+            said.append(
+                f"{titles[name]}: capacity equals that under {titles[comparison.reference]} in every replication until {when}."
+            )
             continue
-        said.append(_sentence(titles[name], titles[comparison.reference], whole, "IT capacity is online in all countries together", when))
+        said.append(
+            _sentence(titles[name], titles[comparison.reference], whole, "IT capacity is online in all countries together", when)
+        )
         parts = [d for d in mine if d.metric == "it_mw_online" and d.tier != "all" and d.company != "all" and d.mean]
         if parts:
             largest = max(parts, key=lambda d: abs(d.mean or 0.0))
-            said.append(_sentence(titles[name], titles[comparison.reference], largest, f"{COMPANIES.get(largest.company, largest.company)} capacity is online in tier {largest.tier}", when, largest=True))
+            said.append(
+                _sentence(
+                    titles[name],
+                    titles[comparison.reference],
+                    largest,
+                    f"{COMPANIES.get(largest.company, largest.company)} capacity is online in tier {largest.tier}",
+                    when,
+                    largest=True,
+                )
+            )
     return said
 
 
 def _sentence(title: str, reference: str, d: Difference, what: str, when: str, *, largest: bool = False) -> str:
-    assert d.mean is not None and d.p10 is not None and d.p90 is not None and d.share_positive is not None and d.share_zero is not None
+    assert (
+        d.mean is not None
+        and d.p10 is not None
+        and d.p90 is not None
+        and d.share_positive is not None
+        and d.share_zero is not None
+    )
     direction = "more" if d.mean > 0 else "less"
     size = amount(abs(d.mean), d.unit)
     start = "The largest part: " if largest else f"{title}: by {when}, "
@@ -143,8 +176,13 @@ def _sentence(title: str, reference: str, d: Difference, what: str, when: str, *
     if d.ci_low is None or d.ci_high is None:
         return f"{start}{size} {direction} {what}{by} (one replication; no interval)."
     ends = sorted((abs(d.ci_low), abs(d.ci_high))) if d.ci_low * d.ci_high > 0 else None
-    precision = f"95 % interval of the mean {amount(ends[0], d.unit)} to {amount(ends[1], d.unit)}" if ends else (
-        f"95 % interval of the mean {amount(d.ci_low, d.unit, signed=True)} to {amount(d.ci_high, d.unit, signed=True)}, so the sign is not settled")
+    precision = (
+        f"95 % interval of the mean {amount(ends[0], d.unit)} to {amount(ends[1], d.unit)}"
+        if ends
+        else (
+            f"95 % interval of the mean {amount(d.ci_low, d.unit, signed=True)} to {amount(d.ci_high, d.unit, signed=True)}, so the sign is not settled"
+        )
+    )
     share = d.share_positive if d.mean > 0 else 1 - d.share_positive - d.share_zero
     spread = f"in eight of ten futures the difference lies between {amount(d.p10, d.unit, signed=True)} and {amount(d.p90, d.unit, signed=True)}"
     return f"{start}{size} {direction} {what}{by} ({precision}); {spread}, and it is {direction} in {100 * share:.0f} % of {d.replications} paired runs."
@@ -179,7 +217,9 @@ def explained(comparison: Comparison, most: int = 4) -> list[str]:
         if 0 in runs and 0 in other:
             pair = (runs[0][0], other[0][0]), (runs[0][1], other[0][1])
             for gap in gaps(comparison.compiled[base], compiled, *pair, most=most):
-                where = gap.country if gap.country == gap.country_reference else f"{gap.country} instead of {gap.country_reference}"
+                where = (
+                    gap.country if gap.country == gap.country_reference else f"{gap.country} instead of {gap.country_reference}"
+                )
                 said.append(
                     f"  {gap.project} ({gap.company}, {gap.mw:.0f} MW, {where}): online {gap.online or 'not by the horizon'} instead of "
                     f"{gap.online_reference or 'not by the horizon'}; {gap.reason}, {gap.provision}."

@@ -34,29 +34,108 @@ class Metric:
 
 
 SERIES = (
-    Metric("it_mw_online", "IT capacity online", "MW IT", "Critical IT load installed, powered and commissioned at the date, opening fleet included."),
-    Metric("h100e_online", "Compute online", "H100-equivalents", "Dense 8-bit throughput of chips in service at the date over that of an H100 SXM (1,979 TFLOP/s), opening fleet included."),
-    Metric("h100e_delivered_not_online", "Chips not yet in service", "H100-equivalents", "Chips received by the companies and in stock, under way or being installed."),
-    Metric("mw_waiting_clearance", "Ready but not cleared", "MW IT", "Sites powered and shelled whose chips may not leave home for want of a licence, an allocation or headroom."),
-    Metric("capex_usd", "Capital spending since the start", "USD (real 2025)", "Chips with servers and network at delivery, and shells of own sites as they are built; cumulative."),
-    Metric("compliance_usd", "Compliance cost since the start", "USD (real 2025)", "Licence applications, universal authorisation and its reports, security build-out of controlled sites; cumulative."),
-    Metric("idle_shell_usd", "Carrying cost of idle shells since the start", "USD (real 2025)", "Annuity of finished shells without chips, whatever they wait for; cumulative."),
-    Metric("mw_relocated", "Relocated since the start", "MW IT", "Size of sites given up for a successor in another country; cumulative."),
-    Metric("mw_downsized", "Downsized since the start", "MW IT", "Part of sites left empty because the licensed quantity did not fill them; cumulative."),
+    Metric(
+        "it_mw_online",
+        "IT capacity online",
+        "MW IT",
+        "Critical IT load installed, powered and commissioned at the date, opening fleet included.",
+    ),
+    Metric(
+        "h100e_online",
+        "Compute online",
+        "H100-equivalents",
+        "Dense 8-bit throughput of chips in service at the date over that of an H100 SXM (1,979 TFLOP/s), opening fleet included.",
+    ),
+    Metric(
+        "h100e_delivered_not_online",
+        "Chips not yet in service",
+        "H100-equivalents",
+        "Chips received by the companies and in stock, under way or being installed.",
+    ),
+    Metric(
+        "mw_waiting_clearance",
+        "Ready but not cleared",
+        "MW IT",
+        "Sites powered and shelled whose chips may not leave home for want of a licence, an allocation or headroom.",
+    ),
+    Metric(
+        "capex_usd",
+        "Capital spending since the start",
+        "USD (real 2025)",
+        "Chips with servers and network at delivery, and shells of own sites as they are built; cumulative.",
+    ),
+    Metric(
+        "compliance_usd",
+        "Compliance cost since the start",
+        "USD (real 2025)",
+        "Licence applications, universal authorisation and its reports, security build-out of controlled sites; cumulative.",
+    ),
+    Metric(
+        "idle_shell_usd",
+        "Carrying cost of idle shells since the start",
+        "USD (real 2025)",
+        "Annuity of finished shells without chips, whatever they wait for; cumulative.",
+    ),
+    Metric(
+        "mw_relocated",
+        "Relocated since the start",
+        "MW IT",
+        "Size of sites given up for a successor in another country; cumulative.",
+    ),
+    Metric(
+        "mw_downsized",
+        "Downsized since the start",
+        "MW IT",
+        "Part of sites left empty because the licensed quantity did not fill them; cumulative.",
+    ),
     Metric("mw_cancelled", "Cancelled since the start", "MW IT", "Size of projects given up for good; cumulative."),
-)  # fmt: skip
+)
 SHARES = (
-    Metric("share_tier1", "Share in tier 1", "fraction", "Share of compute online (H100-equivalents) in the United States and the 18 allies named in January 2025."),
-    Metric("share_us", "Share in the United States", "fraction", "Share of compute online (H100-equivalents) in the United States."),
-    Metric("rd_access", "R&D access", "fraction", "Share of R&D-weighted countries with at least 10,000 H100-equivalents of the four companies online in the country."),
-)  # fmt: skip
+    Metric(
+        "share_tier1",
+        "Share in tier 1",
+        "fraction",
+        "Share of compute online (H100-equivalents) in the United States and the 18 allies named in January 2025.",
+    ),
+    Metric(
+        "share_us", "Share in the United States", "fraction", "Share of compute online (H100-equivalents) in the United States."
+    ),
+    Metric(
+        "rd_access",
+        "R&D access",
+        "fraction",
+        "Share of R&D-weighted countries with at least 10,000 H100-equivalents of the four companies online in the country.",
+    ),
+)
 SCALARS = (
-    Metric("months_plan_to_online_median", "Plan to online, median", "months", "Months from the first plan of a lineage to its first cluster online, median over lineages planned since the start; cancellation competes, unfinished ones count."),
-    Metric("licence_wait_days", "Licence decision time", "days", "Days from filing to decision, mean over applications decided since the start."),
-    Metric("licences_filed", "Licence applications filed", "applications", "Applications filed by the four companies since the start."),
-    Metric("licences_refused", "Licence applications refused", "applications", "Applications denied or returned since the start."),
-    Metric("quota_binding_date", "First day a country allocation binds", "calendar year", "First day on which a company finds no room for a phase in a country's pot."),
-)  # fmt: skip
+    Metric(
+        "months_plan_to_online_median",
+        "Plan to online, median",
+        "months",
+        "Months from the first plan of a lineage to its first cluster online, median over lineages planned since the start; cancellation competes, unfinished ones count.",
+    ),
+    Metric(
+        "licence_wait_days",
+        "Licence decision time",
+        "days",
+        "Days from filing to decision, mean over applications decided since the start.",
+    ),
+    Metric(
+        "licences_filed",
+        "Licence applications filed",
+        "applications",
+        "Applications filed by the four companies since the start.",
+    ),
+    Metric(
+        "licences_refused", "Licence applications refused", "applications", "Applications denied or returned since the start."
+    ),
+    Metric(
+        "quota_binding_date",
+        "First day a country allocation binds",
+        "calendar year",
+        "First day on which a company finds no room for a phase in a country's pot.",
+    ),
+)
 METRICS = {metric.id: metric for metric in (*SERIES, *SHARES, *SCALARS)}
 BY_COUNTRY = ("it_mw_online", "h100e_online", "mw_waiting_clearance")
 RD_ACCESS_H100E = 10_000
@@ -163,12 +242,22 @@ def lives(static: Static, draws: Draws, log: Log) -> Lives:
     np.add.at(h100e, key[taken], log["quantity"][taken] * static.h100e_ppm[log["pool"][taken]])
     cleared = when(Mark.CLEARED)
     return Lives(
-        planned=when(Mark.PLANNED), country=np.where(market >= 0, static.market_country[market], -1),
-        company=np.repeat(draws.company, HOPS), mw16=what(Mark.PLANNED, "quantity", 0),
-        site_control=when(Mark.END, Stage.SITE_SELECTION), ground_breaking=when(Mark.GROUND_BREAKING), shell_ready=when(Mark.SHELL_READY),
-        ready=when(Mark.READY), cleared=cleared, clearance_rule=what(Mark.CLEARED, "rule", -1), shipped=when(Mark.SHIPPED),
-        online=when(Mark.ONLINE), ended=ended, h100e_ppm=h100e, market=market,
-    )  # fmt: skip
+        planned=when(Mark.PLANNED),
+        country=np.where(market >= 0, static.market_country[market], -1),
+        company=np.repeat(draws.company, HOPS),
+        mw16=what(Mark.PLANNED, "quantity", 0),
+        site_control=when(Mark.END, Stage.SITE_SELECTION),
+        ground_breaking=when(Mark.GROUND_BREAKING),
+        shell_ready=when(Mark.SHELL_READY),
+        ready=when(Mark.READY),
+        cleared=cleared,
+        clearance_rule=what(Mark.CLEARED, "rule", -1),
+        shipped=when(Mark.SHIPPED),
+        online=when(Mark.ONLINE),
+        ended=ended,
+        h100e_ppm=h100e,
+        market=market,
+    )
 
 
 def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measures:
@@ -185,7 +274,9 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
 
     def standing(begin: NDArray[np.int64], end: NDArray[np.int64], amount: Floats) -> Floats:
         """(T, K, C) amounts that hold from `begin` until `end`."""
-        return steps(begin, life.company, life.country, amount) - steps(np.maximum(end, begin), life.company, life.country, amount)
+        return steps(begin, life.company, life.country, amount) - steps(
+            np.maximum(end, begin), life.company, life.country, amount
+        )
 
     mw = life.mw16 / 16
     online_rows = log[log["mark"] == Mark.ONLINE]
@@ -212,7 +303,18 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
         return steps(rows["tick"], draws.company[root], country, rows["quantity"] / 16)
 
     capex, compliance, idle = costs.spending(static, draws, log, life, steps)
-    series = [it_mw, h100e, stock, waiting, capex, compliance, idle, lost(Mark.RELOCATED), lost(Mark.DOWNSIZED), lost(Mark.CANCELLED)]
+    series = [
+        it_mw,
+        h100e,
+        stock,
+        waiting,
+        capex,
+        compliance,
+        idle,
+        lost(Mark.RELOCATED),
+        lost(Mark.DOWNSIZED),
+        lost(Mark.CANCELLED),
+    ]
     to_group = _group_matrix(static)
     flat = np.stack(series).reshape(len(series), t, k * c) @ to_group
 
@@ -264,8 +366,12 @@ def _scalars(static: Static, draws: Draws, log: Log, life: Lives) -> Floats:
     decided = log[review & np.isin(log["mark"], (Mark.APPROVED, Mark.DENIED, Mark.RETURNED))]
     waits = []
     open_since: dict[tuple[int, int], int] = {}
-    rows = log[(log["stage"] == Stage.LICENCE_REVIEW) & np.isin(log["mark"], (Mark.FILED, Mark.APPROVED, Mark.DENIED, Mark.RETURNED))]
-    for tick, root, hop, mark in zip(rows["tick"].tolist(), rows["root"].tolist(), rows["hop"].tolist(), rows["mark"].tolist(), strict=True):
+    rows = log[
+        (log["stage"] == Stage.LICENCE_REVIEW) & np.isin(log["mark"], (Mark.FILED, Mark.APPROVED, Mark.DENIED, Mark.RETURNED))
+    ]
+    for tick, root, hop, mark in zip(
+        rows["tick"].tolist(), rows["root"].tolist(), rows["hop"].tolist(), rows["mark"].tolist(), strict=True
+    ):
         if mark == Mark.FILED:
             open_since[root, hop] = tick
         elif tick >= 0:
@@ -273,11 +379,15 @@ def _scalars(static: Static, draws: Draws, log: Log, life: Lives) -> Floats:
     refused = np.isin(decided["mark"], (Mark.DENIED, Mark.RETURNED)).sum()
     bound = log[since & (log["stage"] == Stage.ALLOCATION) & (log["mark"] == Mark.START)]["tick"]
     binding = decimal_year(static.start, int(bound[0])) if len(bound) else np.nan
-    return np.array([
-        median_months(static, draws, life),
-        np.mean(waits) / TICKS_PER_DAY if waits else np.nan,
-        len(filed), refused, binding,
-    ])  # fmt: skip
+    return np.array(
+        [
+            median_months(static, draws, life),
+            np.mean(waits) / TICKS_PER_DAY if waits else np.nan,
+            len(filed),
+            refused,
+            binding,
+        ]
+    )
 
 
 def decimal_year(start: date, tick: int) -> float:

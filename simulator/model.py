@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import simpy
 
@@ -75,7 +75,7 @@ class Alarm(simpy.Event):
         self._ok = True
         self._value = None
         rank = ((order << 20 | root) << 4 | hop) << 5 | stage
-        env.schedule(self, priority=rank, delay=max(tick - env.now, 0))
+        env.schedule(self, priority=cast(Any, rank), delay=max(tick - env.now, 0))
 
 
 class Expansion:
@@ -135,7 +135,7 @@ class Expansion:
             if refusal is not None:
                 return self.give_up(p, refusal, power, shell)
             yield site
-            if self.env.now < 0:  # ready before the start date: part of the opening fleet
+            if self.now < 0:  # ready before the start date: part of the opening fleet
                 return self.mark(p, Stage.PROJECT, Mark.IN_FLEET, quantity=p.mw16)
             chips = yield from self.obtain_chips(p)
             if self.ship(p, chips):
@@ -174,7 +174,7 @@ class Expansion:
         """
         self.mark(p, Stage.CLEARANCE, Mark.START, pool=p.country)
         yield self.at(p.expected_ready - self.draws.filing_lead, Order.RULING, p, Stage.CLEARANCE)
-        patience = max(p.expected_ready, self.env.now) + int(self.draws.patience[p.root])
+        patience = max(p.expected_ready, self.now) + int(self.draws.patience[p.root])
         in_line = -1  # the provision whose pot this project is waiting for
         while True:
             accelerator = self.generation(p)
@@ -210,7 +210,7 @@ class Expansion:
         self.mark(p, Stage.LICENCE_REVIEW, Mark.FILED, rule=rule, pool=p.country, quantity=quantity)
         self.mark(p, Stage.LICENCE_REVIEW, Mark.START, rule=rule, pool=p.country)
         decision = self.decision_tick(p, accelerator, attempt)
-        while self.env.now < decision:
+        while self.now < decision:
             answer = yield from self.wait(p, patience, until=decision)
             overtaken = answer == "change" and self.passes(p, accelerator, quantity, at_hand=p.refused_tpp > 0) is not None
             if answer == "patience" or overtaken:
@@ -237,7 +237,7 @@ class Expansion:
         self.mark(p, Stage.LICENCE_REVIEW, Mark.RETURNED, rule=rule, pool=p.country, quantity=quantity)
         if p.filings >= self.draws.largest_filings:
             return "refused"
-        again = self.env.now + int(self.draws.refile[p.root])
+        again = self.now + int(self.draws.refile[p.root])
         answer = yield from self.wait(p, patience, until=again, listen=False)
         return "refused" if answer == "patience" else "again"
 
@@ -275,7 +275,7 @@ class Expansion:
         if missing:
             p.mw16 -= missing
             self.mark(p, Stage.PROJECT, Mark.DOWNSIZED, rule=p.licence_rule, pool=p.market, quantity=missing)
-        self.mark(p, Stage.SHIPPING, Mark.SHIPPED, rule=rule, pool=p.country, quantity=quantity)
+        self.mark(p, Stage.SHIPPING, Mark.SHIPPED, rule=-1 if rule is None else rule, pool=p.country, quantity=quantity)
         if self.static.allocation_counts[self.segment, p.country]:  # counted already, limited later
             pot = self.pots[p.country]
             pot.open(self.window[self.segment][p.country])
@@ -333,18 +333,18 @@ class Expansion:
         """A successor in another country, if the company looks for one and finds one; the lineage keeps its luck."""
         if not self.static.allow_relocation or p.hop >= self.draws.largest_hop or not self.draws.relocates[p.root, p.hop]:
             return None
-        successor = Project(p.root, p.hop + 1, self.env.now, p.mw16, p.company, p.vendor, p.route)
+        successor = Project(p.root, p.hop + 1, self.now, p.mw16, p.company, p.vendor, p.route)
         return successor if self.choose_market(successor, leaving=p.country) else None
 
     def expect_ready(self, p: Project) -> int:
         """The tick at which power and shell will both be there (nothing is contended in these branches)."""
         power = self.length(p, Stage.INTERCONNECTION)
         shell = sum(self.length(p, stage) for stage in (Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT))
-        return int(self.env.now) + max(power, shell)
+        return self.now + max(power, shell)
 
     def generation(self, p: Project) -> int:
         """The accelerator an application names: the vendor's main one in the month the phase should be ready."""
-        month = bisect_right(self.month_starts, max(p.expected_ready, self.env.now)) - 1
+        month = bisect_right(self.month_starts, max(p.expected_ready, self.now)) - 1
         return int(self.shipping_generation[p.vendor][min(max(month, 0), len(self.month_starts) - 2)])
 
     def passes(self, p: Project, accelerator: int, quantity: int, *, at_hand: bool = False) -> int | None:
@@ -361,15 +361,23 @@ class Expansion:
             used = self.lpp_used.get((p.company, self.year()), 0)
             if lpp_allows(used, quantity, int(static.lpp_limit[segment])):
                 return int(static.lpp_rule[where])
-        if static.allow_uveu and static.uveu_rule[where] >= 0 and self.env.now >= self.authorised_from[p.company]:
+        if static.allow_uveu and static.uveu_rule[where] >= 0 and self.now >= self.authorised_from[p.company]:
             owned, trusted = self.owned[p.company], self.trusted[segment]
             counted = quantity if at_hand else 0  # count them once
             total = sum(owned) - counted
             at_home = owned[static.home] - counted
             tier1 = sum(tpp for tpp, counts in zip(owned, trusted, strict=True) if counts) - counted
             if at_home >= 0 and not uveu_test(
-                quantity, p.country == static.home, bool(trusted[p.country]), owned[p.country], tier1, at_home, total,
-                int(static.uveu_single_ppm[segment]), int(static.uveu_tier1_ppm[segment]), int(static.uveu_us_ppm[segment]),
+                quantity,
+                p.country == static.home,
+                bool(trusted[p.country]),
+                owned[p.country],
+                tier1,
+                at_home,
+                total,
+                int(static.uveu_single_ppm[segment]),
+                int(static.uveu_tier1_ppm[segment]),
+                int(static.uveu_us_ppm[segment]),
             ):
                 return int(static.uveu_rule[where])
         return None
@@ -395,7 +403,7 @@ class Expansion:
 
     def decision_tick(self, p: Project, accelerator: int, attempt: int) -> int:
         """When the application just filed will be decided: review time, with the clock stopped during holds."""
-        static, now = self.static, int(self.env.now)
+        static, now = self.static, self.now
         posture = self.posture[self.segment][p.company][p.country][accelerator]
         multiplier = read_table(static.review_spread[self.segment, posture], int(self.draws.licence_time[p.root, p.hop, attempt]))
         decision = now + (int(static.review_median[self.segment, posture]) * multiplier >> FACTOR_BITS)
@@ -418,7 +426,7 @@ class Expansion:
 
     def year(self) -> int:
         """Index of the calendar year now running, counted from that of the oldest plan."""
-        return bisect_right(self.year_starts, self.env.now) - 1
+        return bisect_right(self.year_starts, self.now) - 1
 
     # ------------------------------------------------------------------ the world around
 
@@ -471,7 +479,7 @@ class Expansion:
         """Serve a chip queue once in this instant, after releases, give-backs and rulings."""
         if (company, vendor) not in self.serving:
             self.serving.add((company, vendor))
-            alarm = Alarm(self.env, self.env.now, Order.GRANT, company, 0, vendor)
+            alarm = Alarm(self.env, self.now, Order.GRANT, company, 0, vendor)
             alarm.callbacks.append(lambda _: self.serve(company, vendor))
 
     def serve(self, company: int, vendor: int) -> None:
@@ -496,10 +504,15 @@ class Expansion:
         self.env.run(until=self.static.horizon)
         return to_log(self.rows)
 
+    @property
+    def now(self) -> int:
+        """The tick."""
+        return cast(int, self.env.now)
+
     def work(self, p: Project, stage: Stage) -> Steps:
         """Time passes because something is being done; a halt ends it."""
         self.mark(p, stage, Mark.START, pool=p.market)
-        end = self.env.now + self.length(p, stage)
+        end = self.now + self.length(p, stage)
         try:
             yield Alarm(self.env, end, Order.COMPLETION, p.root, p.hop, stage)
         except simpy.Interrupt:
@@ -514,7 +527,7 @@ class Expansion:
         woken = self.env.event()
         if until is not None:
             self._wake_at(woken, until, Order.RULING, p, "time")
-        if patience > self.env.now:
+        if patience > self.now:
             self._wake_at(woken, patience, Order.PATIENCE, p, "patience")
         elif until is None:
             return "patience"
@@ -526,7 +539,11 @@ class Expansion:
 
     def _wake_at(self, woken: simpy.Event, tick: int, order: Order, p: Project, answer: str) -> None:
         alarm = Alarm(self.env, tick, order, p.root, p.hop, Stage.CLEARANCE)
-        alarm.callbacks.append(lambda _: None if woken.triggered else woken.succeed(answer))
+        alarm.callbacks.append(lambda _: self._answer(woken, answer))
+
+    def _answer(self, woken: simpy.Event, answer: str) -> None:
+        if not woken.triggered:
+            woken.succeed(answer)
 
     def wake(self) -> None:
         """Tell everyone waiting for clearance that something changed, in order of project."""
@@ -542,25 +559,25 @@ class Expansion:
         """Power or shell is there; when both are, the site is ready."""
         p.branches_left -= 1
         if not p.branches_left and not p.abandoned:
-            p.ready = int(self.env.now)
+            p.ready = self.now
             self.mark(p, Stage.PROJECT, Mark.READY, pool=p.market, quantity=p.mw16)
 
-    def mark(
-        self, p: Project, stage: Stage, mark: Mark, *, rule: int = -1, pool: int = -1, quantity: int = 0
-    ) -> None:
+    def mark(self, p: Project, stage: Stage, mark: Mark, *, rule: int = -1, pool: int = -1, quantity: int = 0) -> None:
         """Write an event of a project to the log."""
-        self.rows.append((self.env.now, p.root, p.hop, 0, stage, mark, rule, pool, quantity))
+        self.rows.append((self.now, p.root, p.hop, 0, stage, mark, rule, pool, quantity))
 
     def record(self, root: int, hop: int, stage: Stage, mark: Mark, rule: int, pool: int, quantity: int) -> None:
         """Write an event of no project: root -1 the world, -1 - k company k."""
-        self.rows.append((self.env.now, root, hop, 0, stage, mark, rule, pool, quantity))
+        self.rows.append((self.now, root, hop, 0, stage, mark, rule, pool, quantity))
 
     def _authorisation_tick(self, company: int) -> int:
         static, d = self.static, self.draws
         if int(d.authorisation_outcome[company]) >= int(static.authorisation_grant[company]):
             return static.horizon
         multiplier = read_table(static.authorisation_spread[company], int(d.authorisation_time[company]))
-        return int(static.authorisation_applied[company]) + (int(static.authorisation_median[company]) * multiplier >> FACTOR_BITS)
+        return int(static.authorisation_applied[company]) + (
+            int(static.authorisation_median[company]) * multiplier >> FACTOR_BITS
+        )
 
     def _open_fleet(self) -> None:
         for k, fleet in enumerate(self.draws.fleet_chips):

@@ -85,9 +85,7 @@ class ChipQueue:
             if claim.load <= 0:
                 break
         # Also whole when the licence leaves no room for one more chip of any generation in stock.
-        short = claim.tpp_room is not None and any(
-            self.stock[a] and claim.tpp_room < self.tpp[a] for a in self.generations
-        )
+        short = claim.tpp_room is not None and any(self.stock[a] and claim.tpp_room < self.tpp[a] for a in self.generations)
         claim.whole = claim.load <= 0 or short
 
 

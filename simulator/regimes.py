@@ -76,7 +76,10 @@ ISO3 = re.compile(r"[A-Z]{3}")
 TEXT = re.compile(r"[^\x00-\x1f<>]*")
 URL = re.compile(r"https?://[^\s<>]+")
 QUOTAS = ("allocation", "deal")
-MEASURES = ("tpp", "density", "memory_bandwidth_gbps", "interconnect_gbps", "operations")
+_MEASURED_IN = {
+    "tpp": "tpp", "density": "tpp_per_mm2", "memory_bandwidth_gbps": "gb_per_s", "interconnect_gbps": "gb_per_s",
+    "operations": "operations",
+}  # fmt: skip
 
 
 def _plain(text: str) -> str:
@@ -288,7 +291,7 @@ class LeafEntry(Entry):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value of the law on a day, with who says it: unit, kind, citation, source address, what it describes, since when known."""
+    """A value of the law on a day, with who says it: unit, kind, citation, address, what it describes, since when known."""
 
     id: str
     value: Any
@@ -385,7 +388,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Regime:
-    """All export-control law of one supposition, with its dates. Inheritance is resolved; the order of provisions is the law's."""
+    """All export-control law of one supposition, with its dates. Inheritance is resolved; provisions are in the law's order."""
 
     id: str
     title: str
@@ -417,11 +420,11 @@ class Regime:
 
 # ---------------------------------------------------------------------- reading
 
-_SECTIONS = {
+_SECTIONS: dict[str, type[Entry]] = {
     "instruments": Instrument, "items": ItemClass, "exceptions": LicenceException, "limits": LeafEntry, "behaviour": LeafEntry,
     "switches": Switch,
 }  # fmt: skip
-_LISTS = {"provisions": Provision, "holds": Hold, "grants": Grant, "events": Event}
+_LISTS: dict[str, type[Entry]] = {"provisions": Provision, "holds": Hold, "grants": Grant, "events": Event}
 _TOP = ("id", "title", "supposes", "extends", "as_of", "removes", *_SECTIONS, *_LISTS)
 _NOUN = {
     "instruments": "an instrument", "items": "an item class", "exceptions": "an exception", "limits": "a limit",
@@ -460,7 +463,7 @@ class _Reader:
         return found
 
     def _explain(self, model: type[BaseModel], field: FieldPath, fault: dict[str, Any], noun: str) -> tuple[FieldPath, str]:
-        loc = tuple(part for part in fault["loc"] if (*field, part) is not None)
+        loc: tuple[Any, ...] = fault["loc"]
         place: FieldPath = field
         for part in loc:
             if (*place, part) in self.source.lines:
@@ -491,9 +494,9 @@ class _Reader:
             self.check_source(source, (*field, "source"))
         if kind in ("reported", "derived") and source is None and not isinstance(found, LeafEntry | StepEntry):
             self.complain(field, f"is {kind} but names no source; add `source:` with a key of sources.csv")
-        if kind in UNSURE and not (getattr(found, "reason", None) or getattr(found, "note", None)):
-            if not isinstance(found, LeafEntry | StepEntry):
-                self.complain(field, f"is {kind} but gives no reason; add `reason:` saying why this is believed")
+        reasoned = getattr(found, "reason", None) or getattr(found, "note", None) or isinstance(found, LeafEntry | StepEntry)
+        if kind in UNSURE and not reasoned:
+            self.complain(field, f"is {kind} but gives no reason; add `reason:` saying why this is believed")
 
     def check_source(self, key: str, field: FieldPath) -> None:
         if key not in self.shared.sources:
@@ -553,7 +556,7 @@ class _Reader:
 
 def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     """The model that a location inside another one belongs to, for the list of allowed fields."""
-    inner = {"ends": Ends, "any_of": Limb, "steps": StepEntry}
+    inner: dict[Any, type[BaseModel]] = {"ends": Ends, "any_of": Limb, "steps": StepEntry}
     for part in loc:
         model = inner.get(part, model)
     return model
@@ -710,7 +713,9 @@ def _leaf(reader: _Reader, section: str, key: str, entry: LeafEntry, as_of: date
         reader.complain((*field, "unit"), f"is {shown(entry.unit)}; allowed: {', '.join(UNITS)}{nearest(entry.unit, UNITS)}")
         return None
     if entry.unit == "word" and key not in WORDS:
-        reader.complain(field, f"has the unit word, but no words are known for it; known: {', '.join(WORDS)}{nearest(key, WORDS)}")
+        reader.complain(
+            field, f"has the unit word, but no words are known for it; known: {', '.join(WORDS)}{nearest(key, WORDS)}"
+        )
         return None
     if bool(entry.steps) == ("value" in entry.model_fields_set):
         reader.complain(field, "needs exactly one of `value` and `steps`")
@@ -740,21 +745,23 @@ def _leaf(reader: _Reader, section: str, key: str, entry: LeafEntry, as_of: date
         begins = step.from_ or date.min
         if steps and begins <= steps[-1][0]:
             reader.complain((*place, "from"), f"is {step.from_}, not after the step before ({steps[-1][0]}); order steps by date")
-        known = reader.shared.sources[source].published if source in reader.shared.sources else as_of
+        read_in = reader.shared.sources.get(source or "")
+        known = read_in.published if read_in else as_of
         described = entry.as_of or step.from_ or known
         line = reader.source.line((*place, "value"))
-        url = reader.shared.sources[source].url if source in reader.shared.sources else ""
         steps.append((
             begins,
-            Leaf(key, step.value, entry.unit, kind, citation or "", url, reason, described.isoformat(), known, entry.sweep,
-                 reader.source.path.name, line),
+            Leaf(key, step.value, entry.unit, kind, citation or "", read_in.url if read_in else "", reason,
+                 described.isoformat(), known, entry.sweep, reader.source.path.name, line),
         ))  # fmt: skip
     if entry.sweep is not None:
         low, high = entry.sweep
         values = [leaf.value for _, leaf in steps]
         wrong = _value_problem(key, entry.unit, low) or _value_problem(key, entry.unit, high)
         if wrong or isinstance(low, str | bool) or not all(low <= value <= high for value in values):
-            reader.complain((*field, "sweep"), f"is {shown(list(entry.sweep))}; the smallest and the largest value, around {values}")
+            reader.complain(
+                (*field, "sweep"), f"is {shown(list(entry.sweep))}; the smallest and the largest value, around {values}"
+            )
     if len(reader.problems) > before:
         return None
     return DatedLeaf(key, entry.unit, tuple(steps), entry.readings, reader.source.path.name, reader.source.line(field))
@@ -846,7 +853,10 @@ def _resolve(reader: _Reader, parent: Regime | None) -> Regime:
                 complain((section, key), "is stated under limits and under behaviour; keep one")
             stated.add(key)
             if parent and key not in parent.leaves and not entry.adds:
-                complain((section, key), f"is unknown to {parent.id}{nearest(key, parent.leaves)}; write `adds: true` if it is meant as new")
+                complain(
+                    (section, key),
+                    f"is unknown to {parent.id}{nearest(key, parent.leaves)}; write `adds: true` if it is meant as new",
+                )
             if parent and key in parent.leaves and entry.adds:
                 complain((section, key, "adds"), f"says the leaf is new, but {parent.id} has it")
             if parent and key in parent.leaves and entry.unit != parent.leaves[key].unit:
@@ -864,18 +874,27 @@ def _resolve(reader: _Reader, parent: Regime | None) -> Regime:
     for key, switch in reader.sections["switches"].items():
         if switch.default not in switch.readings:
             known = ", ".join(switch.readings)
-            complain(("switches", key, "default"), f"is {shown(switch.default)}; allowed: {known}{nearest(switch.default, switch.readings)}")
+            complain(
+                ("switches", key, "default"),
+                f"is {shown(switch.default)}; allowed: {known}{nearest(switch.default, switch.readings)}",
+            )
 
     provisions = list(parent.provisions) if parent else []
     for index, gone in enumerate(raw.get("removes", [])):
         names = [p.id for p in provisions]
         if gone not in names:
-            complain(("removes", index), f"is {shown(gone)}, not a provision of {parent.id if parent else 'nothing'}{nearest(gone, names)}")
+            complain(
+                ("removes", index),
+                f"is {shown(gone)}, not a provision of {parent.id if parent else 'nothing'}{nearest(gone, names)}",
+            )
         provisions = [p for p in provisions if p.id != gone]
     for index, provision in reader.lists["provisions"]:
         _place(complain, ("provisions", index), provisions, provision, parent)
         defined[provision.id] = id
-    lists = {name: [*(getattr(parent, name) if parent else ()), *(r for _, r in reader.lists[name])] for name in ("holds", "grants", "events")}
+    lists = {
+        name: [*(getattr(parent, name) if parent else ()), *(r for _, r in reader.lists[name])]
+        for name in ("holds", "grants", "events")
+    }
 
     regime = Regime(
         id, raw["title"], raw["supposes"], (id, *(parent.lineage if parent else ())), as_of, instruments, items, exceptions,
@@ -892,7 +911,10 @@ def _check_dates(complain: Callable[[FieldPath, str], None], field: FieldPath, e
     if entry.effective and entry.compliance and entry.compliance < entry.effective:
         complain((*field, "compliance"), f"is {entry.compliance}, before the effective day {entry.effective}")
     if entry.counts_from and entry.compliance and entry.counts_from > entry.compliance:
-        complain((*field, "counts_from"), f"is {entry.counts_from}, after the compliance day {entry.compliance}; counting starts no later")
+        complain(
+            (*field, "counts_from"),
+            f"is {entry.counts_from}, after the compliance day {entry.compliance}; counting starts no later",
+        )
     if entry.ends and entry.effective and entry.ends.on < entry.effective:
         complain((*field, "ends", "on"), f"is {entry.ends.on}, before the effective day {entry.effective}")
     if entry.ends and entry.ends.announced and entry.ends.announced > entry.ends.on:
@@ -900,9 +922,13 @@ def _check_dates(complain: Callable[[FieldPath, str], None], field: FieldPath, e
 
 
 def _place(
-    complain: Callable[[FieldPath, str], None], field: FieldPath, provisions: list[Provision], new: Provision, parent: Regime | None
+    complain: Callable[[FieldPath, str], None],
+    field: FieldPath,
+    provisions: list[Provision],
+    new: Provision,
+    parent: Regime | None,
 ) -> None:
-    """Put a provision where it belongs: over the inherited one of its id, at its stated place, or (without a parent) at the end."""
+    """Put a provision over the inherited one of its id, at its stated place, or (without a parent) at the end."""
     names = [p.id for p in provisions]
     _check_dates(complain, field, new)
     if new.before and new.after:
@@ -941,7 +967,9 @@ def _check_references(reader: _Reader, regime: Regime) -> None:
             return
         for _, word in parts:
             if word not in words and word not in places.names:
-                complain(field, f"names {shown(word)}, neither a group nor a country code{nearest(word, [*words, *places.names])}")
+                complain(
+                    field, f"names {shown(word)}, neither a group nor a country code{nearest(word, [*words, *places.names])}"
+                )
 
     def check_name(word: str, known: Iterable[str], field: FieldPath, what: str) -> None:
         known = list(known)
@@ -991,12 +1019,14 @@ def _check_references(reader: _Reader, regime: Regime) -> None:
             for test, word in tests.items():
                 if test == "data_centre":
                     continue
-                unit = {"tpp": "tpp", "density": "tpp_per_mm2", "operations": "operations"}.get(test.split("_at_")[0].split("_below")[0], "gb_per_s")
-                check_leaf(word, (unit,), ("items", key, "any_of", index, test))
+                measure = test.removesuffix("_at_least").removesuffix("_below")
+                check_leaf(word, (_MEASURED_IN[measure],), ("items", key, "any_of", index, test))
     for index, hold in reader.lists["holds"]:
         check_group(hold.destinations, ("holds", index, "destinations"))
         if hold.until <= hold.from_:
-            complain(("holds", index, "until"), f"is {hold.until}, not after `from` {hold.from_}; it is the first day without the hold")
+            complain(
+                ("holds", index, "until"), f"is {hold.until}, not after `from` {hold.from_}; it is the first day without the hold"
+            )
     for index, grant in reader.lists["grants"]:
         check_name(grant.destination, places.names, ("grants", index, "destination"), "a country")
     for index, event in reader.lists["events"]:
@@ -1026,8 +1056,10 @@ def _check_references(reader: _Reader, regime: Regime) -> None:
     _check_circles(complain, regime)
     _check_outcomes(reader, regime)
     last = regime.provisions[-1] if regime.provisions else None
-    if last is None or (last.destinations, last.headquarters, last.items, last.origins) != ("any", "any", ("any",), "any") or (
-        last.end_users or last.only_if or last.ends or last.quantity_above or last.quantity_at_most
+    if (
+        last is None
+        or (last.destinations, last.headquarters, last.items, last.origins) != ("any", "any", ("any",), "any")
+        or (last.end_users or last.only_if or last.ends or last.quantity_above or last.quantity_at_most)
     ):
         at: FieldPath = ("provisions", len(raw_list) - 1) if (raw_list := reader.source.content.get("provisions")) else ()
         complain(at, "does not close the list: the last provision must take any destination, headquarters and item, without end")
@@ -1062,7 +1094,10 @@ def _check_outcomes(reader: _Reader, regime: Regime) -> None:
             except LookupError:
                 continue
             if abs(total - 1) > 1e-9:
-                reader.complain(("behaviour", f"outcome.{posture}.approve"), f"and the shares of denials and returns sum to {total:.4f}; 1 is expected")
+                reader.complain(
+                    ("behaviour", f"outcome.{posture}.approve"),
+                    f"and the shares of denials and returns sum to {total:.4f}; 1 is expected",
+                )
 
 
 def with_changes(regime: Regime, changes: Mapping[str, Any]) -> Regime:

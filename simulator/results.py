@@ -36,9 +36,13 @@ def run_id(comparison: Comparison) -> str:
     from simulator.scenario import content_hash
 
     asked = [
-        version(), comparison.world.digest, comparison.seed, comparison.replications, comparison.reference,
+        version(),
+        comparison.world.digest,
+        comparison.seed,
+        comparison.replications,
+        comparison.reference,
         [[s.name, content_hash(s)] for s in comparison.scenarios],
-    ]  # fmt: skip
+    ]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
@@ -178,8 +182,17 @@ def _provisions(comparison: Comparison) -> Any:
         for i, id in enumerate(compiled.static.provisions):
             if mean[i].any():
                 cited = compiled.provisions[id]
-                table.append({"scenario": name, "provision": id, "title": cited.title, "citation": cited.citation, "source_url": cited.source,
-                              "certain": cited.certain, **dict(zip(columns, mean[i].tolist(), strict=True))})  # fmt: skip
+                table.append(
+                    {
+                        "scenario": name,
+                        "provision": id,
+                        "title": cited.title,
+                        "citation": cited.citation,
+                        "source_url": cited.source,
+                        "certain": cited.certain,
+                        **dict(zip(columns, mean[i].tolist(), strict=True)),
+                    }
+                )
     return pd.DataFrame(table)
 
 
@@ -208,17 +221,39 @@ def _projects(comparison: Comparison) -> Any:
                 days = np.where(chosen < NEVER, chosen // TICKS_PER_DAY, 0)
                 return np.where(chosen < NEVER, start + days.astype("timedelta64[D]"), np.datetime64("NaT"))
 
-            frames.append(pd.DataFrame({
-                "scenario": compiled.scenario.name, "replication": replication,
-                "project": [draws.names[r] for r in root], "hop": hop,
-                "company": [static.companies[k] for k in draws.company[root]],
-                "country": [static.countries[c] for c in life.country[site]], "market": [static.markets[m] for m in life.market[site]],
-                "tier": static.tier[life.country[site]], "route": [Route(int(r)).name.lower() for r in draws.route[root]],
-                "vendor": [static.vendors[v] for v in draws.vendor[root]], "it_mw": life.mw16[site] / 16,
-                "h100e": life.h100e_ppm[site] / 1e6,
-                **{name: pd.to_datetime(dated(getattr(life, name))) for name in ("planned", "site_control", "ground_breaking", "shell_ready", "ready", "cleared", "shipped", "online", "ended")},
-                "cleared_by": [provision(compiled, int(r)) if r >= 0 else None for r in life.clearance_rule[site]],
-            }))  # fmt: skip
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "scenario": compiled.scenario.name,
+                        "replication": replication,
+                        "project": [draws.names[r] for r in root],
+                        "hop": hop,
+                        "company": [static.companies[k] for k in draws.company[root]],
+                        "country": [static.countries[c] for c in life.country[site]],
+                        "market": [static.markets[m] for m in life.market[site]],
+                        "tier": static.tier[life.country[site]],
+                        "route": [Route(int(r)).name.lower() for r in draws.route[root]],
+                        "vendor": [static.vendors[v] for v in draws.vendor[root]],
+                        "it_mw": life.mw16[site] / 16,
+                        "h100e": life.h100e_ppm[site] / 1e6,
+                        **{
+                            name: pd.to_datetime(dated(getattr(life, name)))
+                            for name in (
+                                "planned",
+                                "site_control",
+                                "ground_breaking",
+                                "shell_ready",
+                                "ready",
+                                "cleared",
+                                "shipped",
+                                "online",
+                                "ended",
+                            )
+                        },
+                        "cleared_by": [provision(compiled, int(r)) if r >= 0 else None for r in life.clearance_rule[site]],
+                    }
+                )
+            )
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

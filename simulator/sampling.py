@@ -143,14 +143,26 @@ def frame(world: World, start: date, end: date) -> Frame:
     """The index sets of a world: companies, places and the accelerators that anyone ships."""
     vendors = sorted({v.entity for v in world.select(table="supply", parameter="generation_share")})
     shipped = {(v.entity, v.scope) for v in world.select(table="supply", parameter="generation_share")}
-    first = {scope: min(v.period for v in world.select(table="supply", parameter="generation_share", scope=scope)) for _, scope in shipped}
-    chips = sorted(shipped, key=lambda pair: (vendors.index(pair[0]), first[pair[1]], world.number("accelerators", "tpp", pair[1]), pair[1]))
+    first = {
+        scope: min(v.period for v in world.select(table="supply", parameter="generation_share", scope=scope))
+        for _, scope in shipped
+    }
+    chips = sorted(
+        shipped, key=lambda pair: (vendors.index(pair[0]), first[pair[1]], world.number("accelerators", "tpp", pair[1]), pair[1])
+    )
     countries = world.entities("countries")
     return Frame(
-        start, end, world.entities("companies"), countries, tuple(m.id for m in world.markets),
-        np.array([countries.index(m.country) for m in world.markets]), tuple(chip for _, chip in chips), tuple(vendors),
-        np.array([vendors.index(vendor) for vendor, _ in chips]), countries.index("USA"),
-    )  # fmt: skip
+        start,
+        end,
+        world.entities("companies"),
+        countries,
+        tuple(m.id for m in world.markets),
+        np.array([countries.index(m.country) for m in world.markets]),
+        tuple(chip for _, chip in chips),
+        tuple(vendors),
+        np.array([vendors.index(vendor) for vendor, _ in chips]),
+        countries.index("USA"),
+    )
 
 
 class Sampler:
@@ -169,7 +181,9 @@ class Sampler:
             [[f"{company}/{quarter}/{i:02d}" for i in range(ORDINALS)] for quarter in f.quarters] for company in f.companies
         ]
         flat = [name for by_quarter in self.root_names for names in by_quarter for name in names]
-        self.root_keys = np.array([entity_key(name) for name in flat], dtype=np.uint64).reshape(len(f.companies), len(f.quarters), ORDINALS)
+        self.root_keys = np.array([entity_key(name) for name in flat], dtype=np.uint64).reshape(
+            len(f.companies), len(f.quarters), ORDINALS
+        )
         self.announced_keys = np.array([entity_key(a.name) for a in self.announced], dtype=np.uint64)
         self.market_words = np.array([market_aspect(m) for m in f.markets], dtype=np.uint64)
         if len(set(self.market_words.tolist())) != len(f.markets):
@@ -201,39 +215,108 @@ class Sampler:
         self._take("construction_cost", [w.market_value(m, "construction_cost_usd_per_w") for m, _ in places], (len(places),))
         for parameter in ("site_selection_days", "permit_factor", "construction_factor", "interconnection_factor"):
             self._take(parameter, [w.get("process", parameter, scope=r) for r in routes], (4,))
-        self._take("construction_split", [w.get("process", "construction_split", scope=s) for s in ("structure_and_plant", "fit_out", "commissioning")], (3,))
+        self._take(
+            "construction_split",
+            [w.get("process", "construction_split", scope=s) for s in ("structure_and_plant", "fit_out", "commissioning")],
+            (3,),
+        )
         self._take("log_sd", [w.get("process", "spread_between_projects_log_sd", scope=t.name.lower()) for t in Timed], (8,))
         for scope in ("power", "construction"):
             self._one("process", "country_year_luck_log_sd", scope=scope)
         for parameter in (
-            "installation_days", "shipping_days", "project_size_median_mw_facility", "project_size_log_sd", "power_design_ratio",
-            "nominal_lead_quarters", "inflation", "budget_revision_sd_quarterly", "budget_revision_common_share", "pause_probability",
-            "pause_duration_days", "patience_days_licence", "relocation_probability_at_patience", "interconnection_lead_days",
-            "stock_bound_months", "plan_over_expected_chips", "refile_days", "licence_filing_lead_days", "smallest_acceptable_share", "largest_filings", "largest_successors",
-            "choice_log_per_year_of_wait", "choice_floor_share", "choice_taste_scale", "home_preference_log",
-            "smallest_project_mw_it", "largest_project_mw_facility",
-        ):  # fmt: skip
+            "installation_days",
+            "shipping_days",
+            "project_size_median_mw_facility",
+            "project_size_log_sd",
+            "power_design_ratio",
+            "nominal_lead_quarters",
+            "inflation",
+            "budget_revision_sd_quarterly",
+            "budget_revision_common_share",
+            "pause_probability",
+            "pause_duration_days",
+            "patience_days_licence",
+            "relocation_probability_at_patience",
+            "interconnection_lead_days",
+            "stock_bound_months",
+            "plan_over_expected_chips",
+            "refile_days",
+            "licence_filing_lead_days",
+            "smallest_acceptable_share",
+            "largest_filings",
+            "largest_successors",
+            "choice_log_per_year_of_wait",
+            "choice_floor_share",
+            "choice_taste_scale",
+            "home_preference_log",
+            "smallest_project_mw_it",
+            "largest_project_mw_facility",
+        ):
             self._one("process", parameter)
         for parameter in ("network_share_of_it_capex", "server_share_of_it_capex", "capex_construction"):
             self._one("costs", parameter)
-        for entity, parameter in (("bis", "internal_cost_per_application"), ("uveu", "application_cost"), ("veu", "reporting_and_audit"), ("site_security", "uplift_share_of_construction")):
+        for entity, parameter in (
+            ("bis", "internal_cost_per_application"),
+            ("uveu", "application_cost"),
+            ("veu", "reporting_and_audit"),
+            ("site_security", "uplift_share_of_construction"),
+        ):
             self._one("costs", parameter, entity)
         self._take("idle_shell", [w.get("costs", "cost_per_idle_mw_month", "idle_shell")], ())
-        self._take("sunk_cost_share", [w.get("process", "sunk_cost_share", scope=s) for s in ("site_selection", "permits", "half_construction", "shell_ready")], (4,))
-        self._take("chips_waiting", [w.get("process", "chips_waiting_for_power_share", scope="microsoft" if c == "microsoft" else "others") for c in f.companies], (len(f.companies),))
+        self._take(
+            "sunk_cost_share",
+            [
+                w.get("process", "sunk_cost_share", scope=s)
+                for s in ("site_selection", "permits", "half_construction", "shell_ready")
+            ],
+            (4,),
+        )
+        self._take(
+            "chips_waiting",
+            [
+                w.get("process", "chips_waiting_for_power_share", scope="microsoft" if c == "microsoft" else "others")
+                for c in f.companies
+            ],
+            (len(f.companies),),
+        )
         years = [str(year) for year in range(2019, 2032)]
-        self._take("capex_total", [w.get("companies", "capex_total", c, period=y) for c in f.companies for y in years], (len(f.companies), 13))
-        self._take("share_capex_ai", [w.get("companies", "share_capex_ai", c, period=y) for c in f.companies for y in years], (len(f.companies), 13))
+        self._take(
+            "capex_total",
+            [w.get("companies", "capex_total", c, period=y) for c in f.companies for y in years],
+            (len(f.companies), 13),
+        )
+        self._take(
+            "share_capex_ai",
+            [w.get("companies", "share_capex_ai", c, period=y) for c in f.companies for y in years],
+            (len(f.companies), 13),
+        )
         self._take("share_self_built", [w.get("companies", "share_self_built", c) for c in f.companies], (len(f.companies),))
         spans = [v.period for v in w.series("companies", "route_share", f.companies[0], routes[0]).values()]
-        self._take("route_share", [w.get("companies", "route_share", c, r, p) for c in f.companies for p in spans for r in routes], (len(f.companies), len(spans), 4))
+        self._take(
+            "route_share",
+            [w.get("companies", "route_share", c, r, p) for c in f.companies for p in spans for r in routes],
+            (len(f.companies), len(spans), 4),
+        )
         self.route_spans = [(int(span[:4]), int(span[-4:])) for span in spans]
         self.supply_quarters = list(w.series("supply", "shipped_h100e", f.vendors[0]))
-        self._take("shipped", [w.get("supply", "shipped_h100e", v, period=q) for v in f.vendors for q in self.supply_quarters], (len(f.vendors), len(self.supply_quarters)))
-        bought = [(k, v) for k in range(len(f.companies)) for v in range(len(f.vendors)) if w.has("supply", "share_bought", f.companies[k], f.vendors[v], "2024")]
+        self._take(
+            "shipped",
+            [w.get("supply", "shipped_h100e", v, period=q) for v in f.vendors for q in self.supply_quarters],
+            (len(f.vendors), len(self.supply_quarters)),
+        )
+        bought = [
+            (k, v)
+            for k in range(len(f.companies))
+            for v in range(len(f.vendors))
+            if w.has("supply", "share_bought", f.companies[k], f.vendors[v], "2024")
+        ]
         self.bought_pairs = np.array(bought)
         buy_years = [str(year) for year in range(2022, 2032)]
-        self._take("bought", [w.get("supply", "share_bought", f.companies[k], f.vendors[v], y) for k, v in bought for y in buy_years], (len(bought), 10))
+        self._take(
+            "bought",
+            [w.get("supply", "share_bought", f.companies[k], f.vendors[v], y) for k, v in bought for y in buy_years],
+            (len(bought), 10),
+        )
         self.generation = np.zeros((len(f.accelerators), len(self.supply_quarters)))
         for a, chip in enumerate(f.accelerators):
             for value in w.select(table="supply", parameter="generation_share", scope=chip):
@@ -246,11 +329,28 @@ class Sampler:
         scopes = ("nvidia", "custom", "amd")
         self._take("held", [w.get("fleets", "h100e_held", c, s, on) for c in f.companies for s in scopes], (len(f.companies), 3))
         known = sorted({v.period for v in w.select(table="fleets", parameter="fleet_country_share") if v.period <= on})[-1]
-        here = [(k, c) for k in range(len(f.companies)) for c in range(len(f.countries)) if w.has("fleets", "fleet_country_share", f.companies[k], f.countries[c], known)]
+        here = [
+            (k, c)
+            for k in range(len(f.companies))
+            for c in range(len(f.countries))
+            if w.has("fleets", "fleet_country_share", f.companies[k], f.countries[c], known)
+        ]
         self.fleet_pairs = np.array(here)
-        self._take("fleet_share", [w.get("fleets", "fleet_country_share", f.companies[k], f.countries[c], known) for k, c in here], (len(here),))
+        self._take(
+            "fleet_share",
+            [w.get("fleets", "fleet_country_share", f.companies[k], f.countries[c], known) for k, c in here],
+            (len(here),),
+        )
         # Random revisions begin where the path is no longer a reported number.
-        self.reported_until = max(int(v.period) for v in w.select(table="companies", parameter="capex_total") if v.kind in ("reported", "derived", "recalled") and v.low is None) if any(v.low is None for v in w.select(table="companies", parameter="capex_total")) else 2025
+        self.reported_until = (
+            max(
+                int(v.period)
+                for v in w.select(table="companies", parameter="capex_total")
+                if v.kind in ("reported", "derived", "recalled") and v.low is None
+            )
+            if any(v.low is None for v in w.select(table="companies", parameter="capex_total"))
+            else 2025
+        )
 
     @dataclass(frozen=True)
     class Announced:
@@ -285,7 +385,7 @@ class Sampler:
         def get(name: str) -> Floats:
             return x[self.at[name]]
 
-        def chance(entity: Ints | np.ndarray, aspect: int | np.ndarray, attempt: int | np.ndarray = 0) -> Ints:  # type: ignore[type-arg]
+        def chance(entity: Ints | np.ndarray, aspect: int | np.ndarray, attempt: int | np.ndarray = 0) -> Ints:
             drawn = bits(seed, replication, entity, aspect, attempt)
             return drawn if luck else np.full_like(drawn, MEDIAN)
 
@@ -299,11 +399,19 @@ class Sampler:
         lead = round(float(get("nominal_lead_quarters")))
         at_quarter = np.minimum(roots["quarter"] + lead, mix.shape[2] - 1)
         cumulative = np.cumsum(mix[company, :, at_quarter], axis=1)
-        vendor = (chance(keys, Aspect.VENDOR)[:, None] >= (cumulative / cumulative[:, -1:] * 2.0**62).astype(np.int64)).sum(axis=1)
+        vendor = (chance(keys, Aspect.VENDOR)[:, None] >= (cumulative / cumulative[:, -1:] * 2.0**62).astype(np.int64)).sum(
+            axis=1
+        )
         vendor = np.minimum(vendor, len(f.vendors) - 1)
 
         year = np.array([int(q[:4]) for q in f.quarters])[roots["quarter"]]
-        span = np.array([next(i for i, (a, b) in enumerate(self.route_spans) if a <= y <= b or i == len(self.route_spans) - 1) for y in year.tolist()], dtype=np.int64)
+        span = np.array(
+            [
+                next(i for i, (a, b) in enumerate(self.route_spans) if a <= y <= b or i == len(self.route_spans) - 1)
+                for y in year.tolist()
+            ],
+            dtype=np.int64,
+        )
         route_share = np.cumsum(get("route_share"), axis=2)
         by_route = route_share[company, span] / route_share[company, span][:, -1:]
         route = np.minimum((chance(keys, Aspect.ROUTE)[:, None] >= (by_route * 2.0**62).astype(np.int64)).sum(axis=1), 3)
@@ -314,7 +422,9 @@ class Sampler:
             spread[:, timed] = look_up(table, chance(keys, Aspect.SITE_SELECTION + timed))
         sd = {scope: float(get(f"country_year_luck_log_sd/{scope}")) for scope in ("power", "construction")}
         luck_power = look_up(spread_table(sd["power"]), chance(self.country_years, Aspect.COUNTRY_YEAR_POWER))
-        luck_construction = look_up(spread_table(sd["construction"]), chance(self.country_years, Aspect.COUNTRY_YEAR_CONSTRUCTION))
+        luck_construction = look_up(
+            spread_table(sd["construction"]), chance(self.country_years, Aspect.COUNTRY_YEAR_CONSTRUCTION)
+        )
 
         median = self._medians(get)
         hop, filing = np.meshgrid(np.arange(HOPS), np.arange(FILINGS), indexing="ij")
@@ -324,31 +434,53 @@ class Sampler:
         low_high = [self.world.get("process", p) for p in ("patience_days_licence", "refile_days")]
         between = [_log_sd(value) for value in low_high]
         return Draws(
-            names=tuple(roots["name"]), company=company, vendor=vendor, route=route, planned=roots["tick"], mw16=roots["mw16"],
-            forced_country=roots["country"], appeal=self._appeal(get, keys, company, median, chance), median=median, spread=spread,
-            luck_power=luck_power, luck_construction=luck_construction,
-            patience=np.rint(days[0]).astype(np.int64) * look_up(spread_table(between[0], 1024), chance(keys, Aspect.PATIENCE)) // 1024,
-            relocates=(chance(keys[:, None], Aspect.RELOCATION, np.arange(HOPS)) < threshold(float(get("relocation_probability_at_patience")))).astype(np.int64),
-            refile=np.rint(days[1]).astype(np.int64) * look_up(spread_table(between[1], 1024), chance(keys, Aspect.REFILE)) // 1024,
+            names=tuple(roots["name"]),
+            company=company,
+            vendor=vendor,
+            route=route,
+            planned=roots["tick"],
+            mw16=roots["mw16"],
+            forced_country=roots["country"],
+            appeal=self._appeal(get, keys, company, median, chance),
+            median=median,
+            spread=spread,
+            luck_power=luck_power,
+            luck_construction=luck_construction,
+            patience=np.rint(days[0]).astype(np.int64)
+            * look_up(spread_table(between[0], 1024), chance(keys, Aspect.PATIENCE))
+            // 1024,
+            relocates=(
+                chance(keys[:, None], Aspect.RELOCATION, np.arange(HOPS))
+                < threshold(float(get("relocation_probability_at_patience")))
+            ).astype(np.int64),
+            refile=np.rint(days[1]).astype(np.int64)
+            * look_up(spread_table(between[1], 1024), chance(keys, Aspect.REFILE))
+            // 1024,
             licence_time=chance(keys[:, None, None], Aspect.LICENCE_TIME, attempt),
             licence_outcome=chance(keys[:, None, None], Aspect.LICENCE_OUTCOME, attempt),
             authorisation_time=chance(self.company_keys, Aspect.AUTHORISATION_TIME),
             authorisation_outcome=chance(self.company_keys, Aspect.AUTHORISATION_OUTCOME),
-            deliveries=deliveries, stock_bound=round(float(get("stock_bound_months")) * 1024), opening_stock=opening, fleet_chips=fleet,
+            deliveries=deliveries,
+            stock_bound=round(float(get("stock_bound_months")) * 1024),
+            opening_stock=opening,
+            fleet_chips=fleet,
             route_factor=self._route_factors(get),
             interconnection_lead=round(float(get("interconnection_lead_days")) * TICKS_PER_DAY),
             filing_lead=round(float(get("licence_filing_lead_days")) * TICKS_PER_DAY),
             smallest_share_ppm=round(float(get("smallest_acceptable_share")) * PPM),
-            largest_filings=int(get("largest_filings")), largest_hop=min(int(get("largest_successors")), HOPS - 1),
+            largest_filings=int(get("largest_filings")),
+            largest_hop=min(int(get("largest_successors")), HOPS - 1),
             choice_per_year=round(float(get("choice_log_per_year_of_wait")) * SCORE_ONE),
             price_usd=np.rint(get("price_usd")).astype(np.int64),
             it_overhead_ppm=round(PPM / self._chip_share(get)),
             shell_usd_per_mw=np.rint(get("construction_cost") * 1e6).astype(np.int64),
             spend_ppm=np.rint(np.append(np.maximum.accumulate(get("sunk_cost_share")), 1.0) * PPM).astype(np.int64),
-            idle_shell_usd=round(float(get("idle_shell")) * 1e6), application_usd=round(float(get("internal_cost_per_application")) * 1e6),
-            authorisation_usd=round(float(get("application_cost")) * 1e6), authorisation_usd_a_year=round(float(get("reporting_and_audit")) * 1e6),
+            idle_shell_usd=round(float(get("idle_shell")) * 1e6),
+            application_usd=round(float(get("internal_cost_per_application")) * 1e6),
+            authorisation_usd=round(float(get("application_cost")) * 1e6),
+            authorisation_usd_a_year=round(float(get("reporting_and_audit")) * 1e6),
             security_ppm=round(float(get("uplift_share_of_construction")) * PPM),
-        )  # fmt: skip
+        )
 
     def _chip_share(self, get: Get) -> float:
         return max(1.0 - float(get("network_share_of_it_capex")) - float(get("server_share_of_it_capex")), 0.3)
@@ -367,7 +499,16 @@ class Sampler:
         watts_per_h100e = np.zeros((len(f.vendors), len(self.supply_quarters)))
         np.add.at(watts_per_h100e, f.vendor_of, self.generation * (get("it_power_w") / (self.h100e / PPM))[:, None])
         megawatts = shares * (get("shipped") * watts_per_h100e / 1e6)[None]
-        position = np.clip([self.supply_quarters.index(q) if q in self.supply_quarters else (0 if q < self.supply_quarters[0] else len(self.supply_quarters) - 1) for q in self._long_quarters()], 0, len(self.supply_quarters) - 1)
+        position = np.clip(
+            [
+                self.supply_quarters.index(q)
+                if q in self.supply_quarters
+                else (0 if q < self.supply_quarters[0] else len(self.supply_quarters) - 1)
+                for q in self._long_quarters()
+            ],
+            0,
+            len(self.supply_quarters) - 1,
+        )
         return megawatts[:, :, position], watts_per_h100e
 
     def _long_quarters(self) -> list[str]:
@@ -429,7 +570,7 @@ class Sampler:
             return 0
         return self.supply_quarters.index(quarter) if quarter in self.supply_quarters else len(self.supply_quarters) - 1
 
-    def _projects(self, get: Get, planned_mw: Floats, chance: Chance) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    def _projects(self, get: Get, planned_mw: Floats, chance: Chance) -> dict[str, np.ndarray]:
         """Planned MW cut into clusters: announced ones first, then sizes from the size distribution until the plan is used."""
         f = self.frame
         ratio = float(get("power_design_ratio"))
@@ -445,7 +586,7 @@ class Sampler:
         for a, it, q in zip(self.announced, announced_it, due, strict=True):
             plans[a.company, q] -= it  # a plan larger than the quarter's eats into the next ones
         cumulative = np.maximum.accumulate(np.maximum(np.cumsum(plans, axis=1), 0.0), axis=1)
-        rows: dict[str, list[np.ndarray]] = {name: [] for name in ("key", "company", "quarter", "mw16", "ordinal")}  # type: ignore[type-arg]
+        rows: dict[str, list[np.ndarray]] = {name: [] for name in ("key", "company", "quarter", "mw16", "ordinal")}
         carried = np.zeros(len(f.companies))
         for q in range(len(f.quarters)):
             room = cumulative[:, q] - (cumulative[:, q - 1] if q else 0.0) + carried
@@ -465,7 +606,8 @@ class Sampler:
             rows["mw16"].append(np.rint(built[k, i] * 16).astype(np.int64))
         joined = {name: np.concatenate(parts) for name, parts in rows.items()}
         names = [a.name for a in self.announced] + [
-            self.root_names[k][q][i] for k, q, i in zip(joined["company"].tolist(), joined["quarter"].tolist(), joined["ordinal"].tolist(), strict=True)
+            self.root_names[k][q][i]
+            for k, q, i in zip(joined["company"].tolist(), joined["quarter"].tolist(), joined["ordinal"].tolist(), strict=True)
         ]
         key = np.concatenate([self.announced_keys, joined["key"]])
         quarter = np.concatenate([due, joined["quarter"]])
@@ -478,7 +620,9 @@ class Sampler:
             "name": np.array(names, dtype=object),
             "key": key,
             "company": np.concatenate([np.array([a.company for a in self.announced], dtype=np.int64), joined["company"]]),
-            "country": np.concatenate([np.array([a.country for a in self.announced], dtype=np.int64), np.full(len(joined["key"]), -1)]),
+            "country": np.concatenate(
+                [np.array([a.country for a in self.announced], dtype=np.int64), np.full(len(joined["key"]), -1)]
+            ),
             "quarter": quarter,
             "mw16": np.concatenate([np.array([mw16(it) for it in announced_it], dtype=np.int64), joined["mw16"]]),
             "tick": tick,
@@ -511,7 +655,7 @@ class Sampler:
         factor[:, Timed.CONSTRUCTION] = get("construction_factor")
         return np.rint(factor * FACTOR_ONE).astype(np.int64)
 
-    def _appeal(self, get: Get, keys: np.ndarray, company: Ints, median: Ints, chance: Chance) -> Ints:  # type: ignore[type-arg]
+    def _appeal(self, get: Get, keys: np.ndarray, company: Ints, median: Ints, chance: Chance) -> Ints:
         """(R, M) score of every market before law: footprint, regional demand, expected wait for power, and taste."""
         f = self.frame
         footprint = np.zeros((len(f.companies), len(f.countries)))
@@ -534,11 +678,15 @@ class Sampler:
     def _chips(self, get: Get, shares: Floats) -> tuple[Ints, Ints, Ints]:
         """Monthly deliveries (T, K, A), opening stock (K, A), opening fleet (K, C, A), in whole chips."""
         f = self.frame
-        by_quarter = shares[:, f.vendor_of] * (get("shipped")[f.vendor_of] * self.generation)[None] / (self.h100e / PPM)[None, :, None]
+        by_quarter = (
+            shares[:, f.vendor_of] * (get("shipped")[f.vendor_of] * self.generation)[None] / (self.h100e / PPM)[None, :, None]
+        )
         position = [self._supply_position(quarter_of(day)) for day in f.months]
         exact = np.cumsum(np.moveaxis(by_quarter[:, :, position] / 3, 2, 0), axis=0)
         # Whole chips that add up: differences of the rounded running total.
-        deliveries = np.diff(np.floor(exact).astype(np.int64), axis=0, prepend=0)
+        whole = np.floor(exact).astype(np.int64)
+        deliveries = whole.copy()
+        deliveries[1:] -= whole[:-1]
 
         last_year = [i for i, q in enumerate(self.supply_quarters) if q[:4] == str(f.start.year - 1)]
         opening = np.floor(by_quarter[:, :, last_year].sum(axis=2) * get("chips_waiting")[:, None]).astype(np.int64)

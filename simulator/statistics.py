@@ -78,6 +78,8 @@ def _number(value: float) -> float | None:
     return None if not math.isfinite(value) else float(value)
 
 
+Labels = tuple[str, str, str, str, str, str, str, str]
+"""Reference, scenario, metric, unit, company, country, tier, date."""
 Column = tuple[str, str, str, str, str, str, "dict[str, NDArray[np.float64]]"]
 
 
@@ -117,7 +119,9 @@ def rows(comparison: Comparison, *, monthly: bool = False) -> Iterator[Row]:
             found = drawn[np.isfinite(drawn)]
             p10, p50, p90 = np.quantile(found, (0.1, 0.5, 0.9)) if len(found) else (math.nan,) * 3
             mean = found.mean() if len(found) else math.nan
-            yield Row(name, metric, unit, company, country, tier, day, *map(_number, (mean, p10, p50, p90)), len(found) / len(drawn))
+            share = len(found) / len(drawn)
+            numbers = _number(mean), _number(p10), _number(p50), _number(p90)
+            yield Row(name, metric, unit, company, country, tier, day, *numbers, share)
 
 
 def differences(comparison: Comparison, *, monthly: bool = False) -> Iterator[Difference]:
@@ -129,16 +133,16 @@ def differences(comparison: Comparison, *, monthly: bool = False) -> Iterator[Di
                 yield difference(drawn, values[reference], (reference, name, metric, unit, company, country, tier, day))
 
 
-def difference(drawn: NDArray[np.float64], base: NDArray[np.float64], labels: tuple[str, ...]) -> Difference:
+def difference(drawn: NDArray[np.float64], base: NDArray[np.float64], labels: Labels) -> Difference:
     """The six statistics of one paired difference."""
     both = np.isfinite(drawn) & np.isfinite(base)
     gap = drawn[both] - base[both]
     if not len(gap):
-        return Difference(*labels, None, None, None, None, None, None, None, None, 0)  # type: ignore[arg-type]
+        return Difference(*labels, None, None, None, None, None, None, None, None, 0)
     mean, half = float(gap.mean()), half_width(gap)
     p10, p50, p90 = np.quantile(gap, (0.1, 0.5, 0.9))
     return Difference(
-        *labels, mean, _number(mean - half), _number(mean + half), float(p10), float(p50), float(p90),  # type: ignore[arg-type]
+        *labels, mean, _number(mean - half), _number(mean + half), float(p10), float(p50), float(p90),
         float((gap > 0).mean()), float((gap == 0).mean()), len(gap),
     )  # fmt: skip
 

@@ -59,7 +59,9 @@ def story(compiled: Compiled, draws: Draws, log: Log, root: int) -> list[str]:
     """The life of one lineage in words, a line a date, with waits, deciding provisions and quantities."""
     static = compiled.static
     company, route = static.companies[draws.company[root]], Route(int(draws.route[root])).name.lower().replace("_", "-")
-    lines = [f"{draws.names[root]}: {company}, {draws.mw16[root] / 16:.1f} MW of IT, {route}, chips of {static.vendors[draws.vendor[root]]}"]
+    lines = [
+        f"{draws.names[root]}: {company}, {draws.mw16[root] / 16:.1f} MW of IT, {route}, chips of {static.vendors[draws.vendor[root]]}"
+    ]
     began: dict[int, int] = {}
     for event in log[log["root"] == root]:
         tick, stage, mark = int(event["tick"]), int(event["stage"]), int(event["mark"])
@@ -138,7 +140,10 @@ def gaps(reference: Compiled, other: Compiled, draws: tuple[Draws, Draws], logs:
     for root in np.argsort(-weight, kind="stable")[:most]:
         if weight[root] <= 0:
             break
-        hops = [int(np.argmin(np.where(life.online.reshape(shape)[root] < NEVER, life.online.reshape(shape)[root], NEVER))) for life in lives_of]
+        hops = [
+            int(np.argmin(np.where(life.online.reshape(shape)[root] < NEVER, life.online.reshape(shape)[root], NEVER)))
+            for life in lives_of
+        ]
         sites = []
         for life, hop in zip(lives_of, hops, strict=True):
             reached = life.planned.reshape(shape)[root] < NEVER
@@ -147,10 +152,19 @@ def gaps(reference: Compiled, other: Compiled, draws: tuple[Draws, Draws], logs:
         rule, reason = _reason(other, logs[1], int(root))
         online = [day(reference, int(t)) if t < horizon else None for t in (first[0][root], first[1][root])]
         names = reference.static.countries
-        found.append(Gap(
-            draws[0].names[root], reference.static.companies[draws[0].company[root]], float(draws[0].mw16[root] / 16),
-            names[sites[0]], names[sites[1]], online[0], online[1], provision(other, rule), reason,
-        ))  # fmt: skip
+        found.append(
+            Gap(
+                draws[0].names[root],
+                reference.static.companies[draws[0].company[root]],
+                float(draws[0].mw16[root] / 16),
+                names[sites[0]],
+                names[sites[1]],
+                online[0],
+                online[1],
+                provision(other, rule),
+                reason,
+            )
+        )
     return found
 
 
@@ -158,9 +172,11 @@ def _reason(compiled: Compiled, log: Log, root: int) -> tuple[int, str]:
     """The provision that weighed most on a lineage, and how: refusal before waiting before passage."""
     events = log[log["root"] == root]
     for mark, words in (
-        (Mark.RELOCATED, "given up there"), (Mark.CANCELLED, "cancelled"), (Mark.DENIED, "licence denied"),
+        (Mark.RELOCATED, "given up there"),
+        (Mark.CANCELLED, "cancelled"),
+        (Mark.DENIED, "licence denied"),
         (Mark.RETURNED, "application returned"),
-    ):  # fmt: skip
+    ):
         rows = events[(events["mark"] == mark) & (events["rule"] >= 0)]
         if len(rows):
             return int(rows[-1]["rule"]), words

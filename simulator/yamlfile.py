@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulator.problems import Problem, InputProblems, refuse
+from simulator.problems import InputProblems, Problem, refuse
 
 MAX_BYTES = 1_000_000  # a shipped regime has about 40 kB; anything near this limit is not a scenario
 MAX_DEPTH = 30

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,17 @@ def test_the_cases_are_many_and_cited() -> None:
     assert all(case["citation"].strip() for case in cases)
     names = [case_name(case) for case in cases]
     assert len(set(names)) == len(names)
-    edge = ("exactly", "one chip", "one TPP", "one over", "one more", "the day before", "last day", "one below", "from the first day")
+    edge = (
+        "exactly",
+        "one chip",
+        "one TPP",
+        "one over",
+        "one more",
+        "the day before",
+        "last day",
+        "one below",
+        "from the first day",
+    )
     assert sum(any(word in case["id"] for word in edge) for case in cases) >= 15
 
 
@@ -166,6 +177,18 @@ def test_every_leaf_and_provision_has_a_case() -> None:
     covered = set().union(*(exercised(case) for case in all_cases()))
     missing = sorted(f"{file}: {id}" for file, id in stated() - covered)
     assert not missing, "no legal case exercises:\n" + "\n".join(missing)
+
+
+def test_every_reading_of_a_disputed_point_has_a_case() -> None:
+    tried = {pair for case in all_cases() for pair in case["situation"].get("readings", {}).items()}
+    known = {
+        (key, reading)
+        for regime in load_all().values()
+        for key, switch in regime.switches.items()
+        for reading in switch.readings
+        if reading != switch.default
+    }
+    assert not known - tried and not {switch for switch, _ in tried} - {switch for switch, _ in known}
 
 
 def falsified(value: Any, leaf: str, unit: str) -> Any:
@@ -284,16 +307,26 @@ def test_a_law_changes_only_on_its_change_dates(id: str) -> None:
     edges = [date(2022, 9, 1), *the_law.change_dates(date(2022, 9, 1), date(2031, 12, 31)), date(2032, 1, 1)]
 
     def state(day: date) -> list[Any]:
-        return [
-            (the_law.requirement(place, home, an_item(chip), day), the_law.allocation(place, day), the_law.counting(place, day))
-            for place in ("CHN", "ARE", "MYS", "KHM", "DEU", "NIC")
-            for home in ("USA", "CHN")
-            for chip in ("H100", "H20", "RTX4090")
-        ] + [the_law.hold_until(place, day) for place in ("ARE", "DEU")] + [the_law.lpp_limit(day), the_law.nveu_cap(day)]
+        return (
+            [
+                (
+                    the_law.requirement(place, home, an_item(chip), day),
+                    the_law.allocation(place, day),
+                    the_law.counting(place, day),
+                )
+                for place in ("CHN", "ARE", "MYS", "KHM", "DEU", "NIC")
+                for home in ("USA", "CHN")
+                for chip in ("H100", "H20", "RTX4090")
+            ]
+            + [the_law.hold_until(place, day) for place in ("ARE", "DEU")]
+            + [the_law.lpp_limit(day), the_law.nveu_cap(day)]
+        )
 
-    for begins, then in zip(edges, edges[1:], strict=False):
+    for begins, then in pairwise(edges):
         last = then - timedelta(days=1)
-        assert state(begins) == state(last) == state(begins + (last - begins) / 2), f"something changed between {begins} and {last}"
+        assert state(begins) == state(last) == state(begins + (last - begins) / 2), (
+            f"something changed between {begins} and {last}"
+        )
 
 
 def test_change_dates_are_sorted_inside_the_period_and_name_the_known_ones() -> None:
@@ -322,7 +355,9 @@ def test_before_its_divergence_every_timeline_is_history(id: str) -> None:
 
 def test_a_timeline_may_go_through_several_regimes() -> None:
     regimes = load_all()
-    the_law = law(regimes["history"], date(2025, 1, 13), regimes["diffusion-framework"], [(date(2028, 1, 1), regimes["no-controls"])])
+    the_law = law(
+        regimes["history"], date(2025, 1, 13), regimes["diffusion-framework"], [(date(2028, 1, 1), regimes["no-controls"])]
+    )
     h100 = an_item("H100")
     assert the_law.requirement("MYS", "USA", h100, date(2027, 12, 31)).provision_id == "fw.tier2"
     assert the_law.requirement("CHN", "USA", h100, date(2028, 1, 1)).provision_id == "free"
@@ -347,8 +382,8 @@ def test_the_reasons_carry_the_numbers() -> None:
     the_law = case_law({"law": "diffusion-framework"})
     answer = ruling(the_law, Export("MYS", "USA", "google", an_item("H100"), 50_000 * H100_TPP, FRAMEWORK_DAY), Position())
     assert answer.reasons == (
-        "fw.tier2 (15 CFR 742.6(b)(10); Supp. No. 5 to part 740, para (b)) decides: all other destinations need a licence, approved in "
-        "presumption while the country's allocation lasts",
+        "fw.tier2 (15 CFR 742.6(b)(10); Supp. No. 5 to part 740, para (b)) decides: all other destinations need a licence, "
+        "approved in presumption while the country's allocation lasts",
         "LPP: 0 used this year + 791,200,000 above 26,900,000 TPP per consignee",
         "UVEU: no authorisation granted",
         "NVEU: no authorisation granted",
@@ -367,7 +402,9 @@ def test_the_reasons_carry_the_numbers() -> None:
 )
 def test_no_ruling_breaks_a_limit(quantity: int, used: int, lpp: int, place: str, home: str, authorised: bool) -> None:
     the_law = framework()
-    held = Position(lpp, used, 0, 10**11, 7 * 10**10, 9 * 10**10, 2 * 10**9, authorisations=frozenset({"uveu"} if authorised else ()))
+    held = Position(
+        lpp, used, 0, 10**11, 7 * 10**10, 9 * 10**10, 2 * 10**9, authorisations=frozenset({"uveu"} if authorised else ())
+    )
     answer = ruling(the_law, Export(place, home, "x", an_item("H100"), quantity, FRAMEWORK_DAY), held)
     if answer.route == "lpp":
         assert lpp + quantity <= 26_900_000
@@ -395,8 +432,32 @@ def test_terms_of_the_framework() -> None:
     assert the_law.licence_days("presumption_of_approval", FRAMEWORK_DAY) == (39.0, 90.0)
     application = the_law.uveu_application("oracle", FRAMEWORK_DAY)
     assert application is not None and application[:4] == (date(2025, 5, 15), 30, 30, 0.80)
-    assert the_law.other_importers("MYS", FRAMEWORK_DAY) == 150_000_000 and the_law.other_importers("ARG", FRAMEWORK_DAY) == 15_000_000
+    assert (
+        the_law.other_importers("MYS", FRAMEWORK_DAY) == 150_000_000
+        and the_law.other_importers("ARG", FRAMEWORK_DAY) == 15_000_000
+    )
     assert the_law.other_importers("DEU", FRAMEWORK_DAY) == 0
+
+
+def test_the_pot_names_its_provision() -> None:
+    deals = case_law({"law": "bilateral-deals"})
+    pots = [(framework(), "MYS", date(2025, 5, 1)), (framework(), "DEU", FRAMEWORK_DAY), (deals, "SAU", date(2027, 1, 1))]
+    found = [the_law.pot_provision(place, day) for the_law, place, day in pots]
+    assert [p and p.id for p in found] == ["fw.tier2", None, "deal.partner"]
+
+
+def test_a_planner_knows_neither_the_pot_nor_the_limits_of_a_divergence() -> None:
+    the_law = case_law({"law": "collaboration"})
+    assert the_law.allocation("BRA", date(2027, 6, 1), announced_by=date(2026, 12, 31)) is None
+    planned = case_law({"law": "history"}).allocation("BRA", date(2026, 6, 1), announced_by=date(2025, 3, 1))
+    assert planned is not None and planned.limit_tpp == 790_000_000
+
+
+def test_no_authorisation_is_applied_for_before_one_is_offered() -> None:
+    the_law = case_law({"law": "decoupling"})
+    assert the_law.uveu_application("google", date(2025, 6, 1)) is None
+    application = the_law.uveu_application("google", date(2027, 1, 1))
+    assert application is not None and application.filed == date(2027, 1, 1)
 
 
 def test_history_offers_no_exception_of_the_framework() -> None:
@@ -417,8 +478,21 @@ def test_every_review_policy_has_outcomes_that_sum_to_one_and_a_duration() -> No
 
 def test_the_legal_clock_adds_up_to_its_limit() -> None:
     the_law = case_law({"law": "october-2022"})
-    stages = ("first_action", "recommendation", "operating_committee", "appeal_to_acep", "acep", "appeal_to_board", "board", "appeal_to_president")
-    assert sum(the_law.at(f"clock.{stage}_days", FRAMEWORK_DAY) for stage in stages) == the_law.at("clock.limit_days", FRAMEWORK_DAY) == 90
+    stages = (
+        "first_action",
+        "recommendation",
+        "operating_committee",
+        "appeal_to_acep",
+        "acep",
+        "appeal_to_board",
+        "board",
+        "appeal_to_president",
+    )
+    assert (
+        sum(the_law.at(f"clock.{stage}_days", FRAMEWORK_DAY) for stage in stages)
+        == the_law.at("clock.limit_days", FRAMEWORK_DAY)
+        == 90
+    )
 
 
 # ---------------------------------------------------------------------- countries
@@ -606,7 +680,9 @@ def test_a_broken_file_is_told_where_and_what(
     assert matching, str(caught.value)
     assert all(Path(p.file).name == file for p in matching)
     block = range(changed_line - 30, changed_line + 31)
-    assert any(p.line in block or p.line in (0, 1) for p in matching), f"line {[p.line for p in matching]}, changed at {changed_line}"
+    assert any(p.line in block or p.line in (0, 1) for p in matching), (
+        f"line {[p.line for p in matching]}, changed at {changed_line}"
+    )
 
 
 def test_several_faults_come_out_together(originals: dict[str, str], tmp_path: Path) -> None:
@@ -624,8 +700,17 @@ def test_several_faults_come_out_together(originals: dict[str, str], tmp_path: P
     assert "removes[0]: is 'nothing', not a provision of october-2022" in text
 
 
-@pytest.mark.parametrize("raw, words", [(b"", "is empty"), (b"- a\n", "a regime is a mapping"), (b"a: \0", "binary"), (b"id: \xff", "not UTF-8"),
-                                        (b"id: *x\n", "not valid YAML"), (b"id: !!python/none x\n", "YAML tag")])  # fmt: skip
+NO_REGIME = [
+    (b"", "is empty"),
+    (b"- a\n", "a regime is a mapping"),
+    (b"a: \0", "binary"),
+    (b"id: \xff", "not UTF-8"),
+    (b"id: *x\n", "not valid YAML"),
+    (b"id: !!python/none x\n", "YAML tag"),
+]
+
+
+@pytest.mark.parametrize("raw, words", NO_REGIME)
 def test_files_that_are_no_regime_at_all(raw: bytes, words: str, tmp_path: Path) -> None:
     for name in ("sources.csv", "places.csv", "groups.csv"):
         shutil.copy(shipped("data") / "regimes" / name, tmp_path / name)
@@ -659,6 +744,6 @@ def test_importing_the_law_stays_light() -> None:
     import subprocess
     import sys
 
-    heavy = "import sys, simulator.controls as c; print([m for m in ('pydantic', 'ruamel.yaml', 'numpy', 'pandas', 'scipy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-
+    heavy = "('pydantic', 'ruamel.yaml', 'numpy', 'pandas', 'scipy')"
+    script = f"import sys, simulator.controls; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,19 +81,20 @@ recipes = st.builds(
 
 def build(recipe: Recipe) -> tuple[Static, Draws]:
     """The world of a recipe: few distinct dates and sizes, so that things meet and just fit or just do not."""
-    base, rng = tiny_static(), np.random.default_rng(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
     countries, accelerators, companies, projects = recipe.countries, recipe.accelerators, recipe.companies, recipe.projects
     vendors, holds = min(recipe.vendors, accelerators), recipe.holds
-    months, hops, filings = len(base.month_starts) - 1, 5, 8
+    # Months of thirty days, and all other days multiples of ten: laws, deliveries, decisions and completions meet.
+    months, hops, filings = 48, 5, 8
+    month_starts = np.arange(months + 1) * 30 * DAY
+    earliest = -1800 * DAY
 
-    def pick(choices: list[int], *shape: int, weights: list[float] | None = None) -> np.ndarray:
-        return rng.choice(np.array(choices, dtype=np.int64), size=shape, p=weights)
+    def pick(choices: Sequence[int], *shape: int) -> np.ndarray:
+        return rng.choice(np.array(choices, dtype=np.int64), size=shape)
 
-    # All days are multiples of ten from a small set, so that laws, deliveries, decisions and completions meet.
-    month_days = [int(t) // DAY for t in base.month_starts[:14]]
-    days = [0, 10, 20, 60, 100, *month_days]
-    law_days = sorted({int(d) for d in pick([-900, -50, *days, 180, 200, 300, 400], recipe.segments - 1)})
-    law_ticks = np.array([base.earliest, *(d * DAY for d in law_days)], dtype=np.int64)
+    days = [0, 10, 30, 60, 90, 120, 180, 360]
+    law_days = sorted({int(d) for d in pick([-900, -60, *days, 200, 240, 300, 420], recipe.segments - 1)})
+    law_ticks = np.array([earliest, *(d * DAY for d in law_days)], dtype=np.int64)
     s = len(law_ticks)
     shape = (s, companies, countries, accelerators)
     needs = (rng.random(shape) < recipe.strictness).astype(np.int64)
@@ -110,7 +112,8 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
     deny[:] = np.maximum(approve, pick([threshold(0.5), threshold(0.8), threshold(1.0)], s, 6))
     hold_from = pick(days, holds) * DAY
     static = tiny_static(
-        companies=("acme", "bolt")[:companies], countries=("USA", "ARE", "BRA", "CHE")[:countries],
+        horizon=months * 30 * DAY, earliest=earliest, month_starts=month_starts, quarter_starts=month_starts[:-1:3],
+        year_starts=np.arange(-5, 4) * 360 * DAY, companies=("acme", "bolt")[:companies], countries=("USA", "ARE", "BRA", "CHE")[:countries],
         markets=("home", "abroad", "elsewhere", "abroad", "home")[: countries + 1], home=0,
         market_country=np.array([*range(countries), 0]), tier=pick([1, 2, 3], countries),
         accelerators=("old", "new", "other")[:accelerators], vendors=("maker", "second")[:vendors],
@@ -123,12 +126,12 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
         outlook_wait=pick([0, 1 << 19], s, companies, countries), lpp_limit=pick([0, 1, 16_000 * 300, 16_000 * 3_000], s),
         uveu_single_ppm=pick([0, 70_000, 500_000, 1_000_000], s), uveu_tier1_ppm=pick([0, 750_000, 1_000_000], s),
         uveu_us_ppm=pick([0, 500_000], s), trusted=np.concatenate([np.ones((s, 1), dtype=np.int64), pick([0, 1], s, countries - 1)], axis=1),
-        allocation=allocation, allocation_window=pick([0, 1], s, countries), allocation_counts=counts,
-        allocation_rule=ints(s, countries, fill=POT), other_importers=pick([0, 1, 16_000 * 100], len(base.quarter_starts), countries),
-        approve_below=approve, deny_above=deny, review_median=pick([0, 10, 30, 90, 366], s, 6) * DAY,
+        allocation=allocation, allocation_window=pick([0, 0, 1], s, countries).cumsum(axis=0), allocation_counts=counts,
+        allocation_rule=ints(s, countries, fill=POT), other_importers=pick([0, 1, 16_000 * 100], months // 3, countries),
+        approve_below=approve, deny_above=deny, review_median=pick([0, 10, 30, 90, 360], s, 6) * DAY,
         review_spread=ints(s, 6, TABLE_POINTS, fill=FACTOR_ONE), hold_from=hold_from,
         hold_until=hold_from + pick([10, 200], holds) * DAY, hold_covers=pick([0, 1], holds, countries),
-        authorisation_applied=pick([0, 31, 100], companies) * DAY, authorisation_median=pick([0, 30], companies) * DAY,
+        authorisation_applied=pick([0, 30, 100], companies) * DAY, authorisation_median=pick([0, 30], companies) * DAY,
         authorisation_spread=ints(companies, TABLE_POINTS, fill=FACTOR_ONE), authorisation_grant=pick([0, threshold(1.0)], companies),
         allow_relocation=bool(rng.random() < 0.8), allow_uveu=bool(rng.random() < 0.8), allow_lpp=bool(rng.random() < 0.8),
     )  # fmt: skip
@@ -137,7 +140,7 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
     markets = countries + 1
     draws = tiny_draws(
         static, [(0, 1, 0)] * projects, company=pick(list(range(companies)), projects), vendor=pick(list(range(vendors)), projects),
-        route=pick([0, 1, 2, 3], projects), planned=pick([-1800, -400, -190, -180, -100, 0, 0, 5, 31, 60, 366], projects) * DAY,
+        route=pick([0, 1, 2, 3], projects), planned=pick([-1800, -400, -190, -180, -100, 0, 0, 10, 30, 60, 360], projects) * DAY,
         mw16=pick([1, 8, 16, 80, 160], projects), forced_country=pick([-1, -1, -1, countries - 1], projects),
         appeal=pick([0, 1 << 20, 2 << 20], projects, markets), median=pick([0, 1, 10, 50, 60, 120], 8, markets) * DAY,
         luck_power=ints(9, countries, fill=FACTOR_ONE), luck_construction=ints(9, countries, fill=FACTOR_ONE),
@@ -178,7 +181,10 @@ def check_sites(p: Played) -> None:
                 first[mark] = int(found[0]["order"])
         spans = {}
         for stage in BY_STAGE:
-            begin, end = rows(mine, stage=stage, mark=Mark.START), mine[(mine["stage"] == stage) & np.isin(mine["mark"], (Mark.END, Mark.HALTED))]
+            begin, end = (
+                rows(mine, stage=stage, mark=Mark.START),
+                mine[(mine["stage"] == stage) & np.isin(mine["mark"], (Mark.END, Mark.HALTED))],
+            )
             assert len(begin) <= 1
             assert len(end) <= len(begin)
             if len(begin):
@@ -383,7 +389,10 @@ def check_the_order_inside_an_instant(p: Played) -> None:
     for tick in np.unique(log["tick"]):
         here = (log["tick"] == tick) & (cls >= 0)
         # A plan, a shipment or an online step of this instant starts spells that cannot end in it, so classes only rise.
-        assert (np.diff(cls[here]) >= 0).all(), (tick / DAY, [(Stage(r["stage"]).name, Mark(r["mark"]).name, int(r["root"])) for r in log[here]])
+        assert (np.diff(cls[here]) >= 0).all(), (
+            tick / DAY,
+            [(Stage(r["stage"]).name, Mark(r["mark"]).name, int(r["root"])) for r in log[here]],
+        )
         for c in (2, 3):
             same = log[here & (cls == c)]
             at = list(zip(same["root"].tolist(), same["hop"].tolist(), strict=True))
@@ -418,4 +427,55 @@ def test_the_same_inputs_give_the_same_log_to_the_last_byte_and_are_left_alone(r
     before = [value.tobytes() for table in (static, draws) for value in vars(table).values() if isinstance(value, np.ndarray)]
     first, second = play(static, draws).log, play(static, draws).log
     assert first.tobytes() == second.tobytes()
-    assert [value.tobytes() for table in (static, draws) for value in vars(table).values() if isinstance(value, np.ndarray)] == before
+    assert [
+        value.tobytes() for table in (static, draws) for value in vars(table).values() if isinstance(value, np.ndarray)
+    ] == before
+
+
+# ------------------------------------------------------------------ the coincidences that broke it once, by hand
+
+
+def two_chips(needs: list[int], lpp: list[int], stock: list[int], **changes: int) -> tuple[Static, Draws]:
+    """One 2 MW project abroad, an older and a newer chip of one maker in stock; applications name the newer one."""
+    table = ints(1, 1, 3, 2)
+    table[0, 0, 1] = needs
+    exception = ints(1, 1, 3, 2, fill=-1)
+    exception[0, 0, 1] = lpp
+    static = tiny_static(
+        accelerators=("old", "new"), vendor_of=ints(2), tpp=ints(2, fill=16_000), counted_tpp=ints(2, fill=16_000),
+        h100e_ppm=ints(2, fill=1_000_000), watts=ints(2, fill=1_000), shipping_generation=ints(1, 48, fill=1), needs_licence=table,
+        rule=np.where(table == 1, LICENCE, FREE), posture=table, lpp_rule=exception, uveu_rule=ints(1, 1, 3, 2, fill=-1),
+        lpp_limit=ints(1, fill=10**9),
+    )  # fmt: skip
+    draws = tiny_draws(
+        static, [(0, 2, 1)], deliveries=ints(48, 1, 2), opening_stock=np.array([stock]), fleet_chips=ints(1, 3, 2),
+        price_usd=ints(2, fill=30_000), **changes,
+    )  # fmt: skip
+    return static, draws
+
+
+def test_a_free_new_chip_does_not_clear_the_controlled_old_one_and_the_day_ends() -> None:
+    # Cleared as free for the new chip; in stock are old ones, which need a licence. It has to be filed for, not tried for ever.
+    log = play(*two_chips([1, 0], [-1, -1], [5_000, 0])).log
+    shipped = rows(log, mark=Mark.SHIPPED)
+    assert shipped["rule"].tolist() == [LICENCE]
+    assert (shipped["tick"] / DAY).tolist() == [180 + 90]
+
+
+def test_a_shipment_of_two_kinds_of_chips_passes_only_if_both_do() -> None:
+    # The exception covers the new chip alone; half of the shipment are old ones.
+    log = play(*two_chips([1, 1], [-1, LPP], [1_000, 1_000])).log
+    assert rows(log, mark=Mark.SHIPPED)["rule"].tolist() == [LICENCE]
+    log = play(*two_chips([1, 1], [LPP, LPP], [1_000, 1_000])).log
+    assert rows(log, mark=Mark.SHIPPED)["rule"].tolist() == [LPP]
+
+
+def test_a_decision_due_at_the_turn_of_a_month_still_comes_after_the_completions_of_that_day() -> None:
+    # Filed on day 120, decided after 62 days on 1 July 2024 (day 182), when a delivery arrives and another shell is finished.
+    needs = ints(1, 1, 3, 1)
+    needs[0, 0, 1] = 1
+    static = tiny_static(needs_licence=needs, rule=needs, posture=needs, review_median=ints(1, 6, fill=62 * DAY))
+    log = play(static, tiny_draws(static, [(0, 1, 1), (2, 1, 0)])).log
+    here = log[log["tick"] == 182 * DAY]
+    order = [int(here[here["mark"] == m][0]["order"]) for m in (Mark.DELIVERED, Mark.SHELL_READY, Mark.APPROVED)]
+    assert order == sorted(order)

@@ -85,7 +85,9 @@ def test_a_licence_is_filed_ahead_and_delays_only_by_what_is_left() -> None:
 def test_a_refusal_halts_the_shell_and_a_successor_is_planned_elsewhere() -> None:
     outlook = ints(1, 1, 3)
     outlook[0, 0, 0] = BARRED // 2  # keep the successor out of home, to see it go elsewhere
-    static = licence_abroad(approve_below=ints(1, 6), deny_above=ints(1, 6), review_median=ints(1, 6, fill=5 * DAY), outlook=outlook)
+    static = licence_abroad(
+        approve_below=ints(1, 6), deny_above=ints(1, 6), review_median=ints(1, 6, fill=5 * DAY), outlook=outlook
+    )
     log = play(static, tiny_draws(static, [(0, 16, 1)]))
     denied = SHELL - 60 + 5
     assert days(log, Mark.DENIED) == [denied]
@@ -195,7 +197,9 @@ def test_a_law_that_binds_the_day_after_the_export_does_not_touch_it(law_day: in
 def test_a_hold_stops_the_clock_for_the_days_that_overlap() -> None:
     covers = np.array([[0, 1, 0]])
     filed = SHELL - 60
-    static = licence_abroad(hold_from=np.array([(filed + 30) * DAY]), hold_until=np.array([(filed + 50) * DAY]), hold_covers=covers)
+    static = licence_abroad(
+        hold_from=np.array([(filed + 30) * DAY]), hold_until=np.array([(filed + 50) * DAY]), hold_covers=covers
+    )
     log = play(static, tiny_draws(static, [(0, 16, 1)]))
     assert days(log, Mark.APPROVED) == [filed + 90 + 20]
 
