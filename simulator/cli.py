@@ -114,6 +114,7 @@ def _world(as_known_on: str | None) -> World:
 
 
 def _check(scenarios: list[Scenario], world: World) -> None:
+    from simulator.compile import check_horizon
     from simulator.controls import load_all
     from simulator.problems import InputProblems, Problem
     from simulator.scenario import validate_scenario
@@ -123,6 +124,7 @@ def _check(scenarios: list[Scenario], world: World) -> None:
     for scenario in scenarios:
         try:
             validate_scenario(scenario, world, regimes)
+            check_horizon(scenario, world)
         except InputProblems as error:
             problems += error.problems
     if problems:

@@ -93,8 +93,30 @@ def scenario_world(scenario: Scenario, world: World) -> World:
         raise refuse(scenario.name, str(error), field="inputs") from None
 
 
+def check_horizon(scenario: Scenario, world: World) -> None:
+    """Runs begin on a 1 January whose eve the fleets are known for, and end with a month. Raises InputProblems otherwise."""
+    from simulator.problems import InputProblems, Problem
+
+    origin = scenario.provenance
+    known = sorted({value.period for value in world.select(table="fleets", parameter="h100e_held")})
+    starts = [(date.fromisoformat(day) + timedelta(days=1)).isoformat() for day in known]
+    problems = []
+    for name, day, message in (
+        ("start", scenario.start, f"fleets are known for the evening before {', '.join(starts)}; start on one of these days"),
+        ("end", scenario.end, "results are monthly; end on the last day of a month"),
+    ):
+        fits = day.isoformat() in starts if name == "start" else (day + timedelta(days=1)).day == 1
+        if not fits:
+            place = origin.get(name)
+            file = (place.file if place else "") or scenario.name
+            problems.append(Problem(str(file), place.line if place else 0, name, f"{day} does not fit: {message}"))
+    if problems:
+        raise InputProblems(problems)
+
+
 def compile_scenario(scenario: Scenario, world: World, sampler: Sampler | None = None) -> Compiled:
     """Tables for one scenario. A `sampler` built from equal inputs and horizon may be shared. OverflowError beyond 2**62."""
+    check_horizon(scenario, world)
     changed = scenario_world(scenario, world)
     law = scenario_law(scenario)
     if scenario.policy.grants_overlay:
@@ -315,9 +337,7 @@ class _LawTables:
                 if counting:
                     self.window[i, cc] = counting.window_start.toordinal()
                     self.counts[i, cc] = pot is None
-                    setter = next(
-                        (p for p in law.regime(day).provisions if p.quota and country in law.members(p.destinations, day)), None
-                    )
+                    setter = law.pot_provision(country, day)
                     self.pot_rule[i, cc] = self._provision(setter.id, day) if setter else -1
             if i:
                 now = {p.id for p in law.in_force(day)}

@@ -63,7 +63,8 @@ class Project:
     licensed_tpp: int = 0
     licence_rule: int = -1
     refused_tpp: int = 0
-    """TPP at hand when the law of the day stopped a shipment: what clearance is then asked for"""
+    refused_item: int = -1
+    """TPP at hand, and the accelerator, when the law of the day stopped a shipment: what clearance is then asked for"""
     abandoned: bool = False
 
 
@@ -177,7 +178,7 @@ class Expansion:
         patience = max(p.expected_ready, self.now) + int(self.draws.patience[p.root])
         in_line = -1  # the provision whose pot this project is waiting for
         while True:
-            accelerator = self.generation(p)
+            accelerator = p.refused_item if p.refused_tpp else self.generation(p)
             chips = -(-p.mw16 * WATTS_PER_SIXTEENTH // self.watts[accelerator])
             quantity = p.refused_tpp or chips * self.tpp[accelerator]
             passed = self.passes(p, accelerator, quantity, at_hand=p.refused_tpp > 0)
@@ -264,7 +265,7 @@ class Expansion:
             item = (controlled or list(claim.taken) or [0])[-1]
             rule = self.passes(p, item, quantity, at_hand=True)
             if rule is None:
-                p.refused_tpp = quantity
+                p.refused_tpp, p.refused_item = quantity, item
                 return False
             if rule == self.static.lpp_rule[self.segment, p.company, p.country, item]:
                 year = p.company, self.year()
