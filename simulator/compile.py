@@ -5,7 +5,7 @@ The law is asked once per change of law, destination and class of item; the engi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -148,7 +148,7 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
     ]
     tables = _LawTables(scenario, world, law, f, days, items)
     quarters = [quarter_start(q) for q in f.quarters if f.start <= quarter_start(q) <= f.end]
-    holds = law.holds(f.earliest, after)
+    holds = sorted(law.holds(f.earliest, after), key=lambda hold: (hold.from_, hold.until))
     covers = np.array([[c in law.members(h.destinations, h.from_) for c in f.countries] for h in holds], dtype=np.int64)
     last_law = law.segments[-1][1]
 
@@ -220,7 +220,22 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
         allow_uveu=scenario.mechanisms.uveu,
         allow_lpp=scenario.mechanisms.lpp,
     )
-    return static, tables.cited
+    return _without_repeats(static), tables.cited
+
+
+BY_SEGMENT = (
+    "law_ticks", "needs_licence", "rule", "posture", "lpp_rule", "uveu_rule", "law_changes", "outlook", "outlook_wait", "lpp_limit",
+    "uveu_single_ppm", "uveu_tier1_ppm", "uveu_us_ppm", "trusted", "allocation", "allocation_window", "allocation_counts",
+    "allocation_rule", "approve_below", "deny_above", "review_median", "review_spread",
+)  # fmt: skip
+"""Fields of `Static` whose first index is the law segment."""
+
+
+def _without_repeats(static: Static) -> Static:
+    """Drop segments in which nothing differs from the one before: a change of law that changes nothing is no event."""
+    said = [getattr(static, name) for name in BY_SEGMENT if name not in ("law_ticks", "law_changes")]
+    keep = [s == 0 or any((table[s] != table[s - 1]).any() for table in said) for s in range(len(static.law_ticks))]
+    return replace(static, **{name: getattr(static, name)[keep] for name in BY_SEGMENT})
 
 
 def _shipping_generation(world: World, f: Frame) -> np.ndarray:

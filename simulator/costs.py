@@ -34,7 +34,7 @@ def spending(static: Static, draws: Draws, log: Log, life: Lives, steps: Steps) 
 
 def _shells(static: Static, draws: Draws, life: Lives, steps: Steps) -> Floats:
     """Own shells, paid along the spending curve: site control, permits, half of construction, shell-ready, online."""
-    own = np.repeat(draws.route, len(life.mw16) // len(draws.route)) != Route.LEASED
+    own = np.repeat(draws.route, draws.relocates.shape[1]) != Route.LEASED
     price = np.where(life.market >= 0, draws.shell_usd_per_mw[life.market], 0) * life.mw16 / 16 * own
     never = np.iinfo(np.int64).max
     built = (life.ground_breaking < never) & (life.shell_ready < never)
@@ -84,10 +84,11 @@ def _compliance(static: Static, draws: Draws, log: Log, life: Lives, steps: Step
     )
     total += steps(life.shipped, life.company, life.country, price)
 
-    if (static.uveu_rule >= 0).any():
+    if static.allow_uveu and (static.uveu_rule >= 0).any():
         companies = np.arange(len(static.companies))
         home = np.full(len(companies), static.home)
-        total += steps(static.authorisation_applied, companies, home, np.full(len(companies), float(draws.authorisation_usd)))
+        fee = np.where(static.authorisation_applied >= 0, float(draws.authorisation_usd), 0.0)
+        total += steps(static.authorisation_applied, companies, home, fee)
         # Kept as long as the law offers it: a monthly share of the yearly cost from the application on.
         offered = np.asarray((static.uveu_rule >= 0).any(axis=(2, 3)))
         for month, tick in enumerate(static.month_starts[:-1].tolist()):

@@ -63,9 +63,9 @@ def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
         divisor, decimals, label = 1000, 1, "GW"
     if signed and unit == "fraction":
         label = "points"
-    return f"{value / divisor:{'+' if signed else ''},.{decimals}f} {label}".replace(
-        " year", "" if unit == "calendar year" else " year"
-    )
+    if unit == "calendar year":  # a point in time, unless it is a difference of two
+        return f"{value:+.1f} years" if signed else f"{value:.1f}"
+    return f"{value / divisor:{'+' if signed else ''},.{decimals}f} {label}"
 
 
 class Line(NamedTuple):

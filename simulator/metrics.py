@@ -260,6 +260,44 @@ def lives(static: Static, draws: Draws, log: Log) -> Lives:
     )
 
 
+class Waits(NamedTuple):
+    """Spells in which a site was powered and shelled but not cleared, one entry each; NEVER ends a spell still open at the horizon.
+
+    A site has a second spell if the law of the day stops its shipment after it was cleared. `rule`: the provision that asked last in
+    the spell, -1 if none did.
+    """
+
+    site: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+    rule: NDArray[np.int64]
+
+
+def waits(log: Log, life: Lives) -> Waits:
+    """The spells of waiting for clearance, read off the log."""
+    key = log["root"].astype(np.int64) * HOPS + log["hop"]
+
+    def of_sites(chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+        rows = np.nonzero(chosen & (log["root"] >= 0))[0]
+        return rows[np.argsort(key[rows], kind="stable")]
+
+    turns = of_sites((log["stage"] == Stage.CLEARANCE) & np.isin(log["mark"], (Mark.START, Mark.CLEARED, Mark.END)))
+    first = np.nonzero(log["mark"][turns] == Mark.START)[0]
+    opened, after = turns[first], np.append(turns, -1)[first + 1]
+    site = key[opened]
+    closed = (after >= 0) & (key[after] == site)
+    until = np.where(closed, after, len(log))
+    asks = of_sites((log["mark"] == Mark.FILED) | ((log["stage"] == Stage.ALLOCATION) & (log["mark"] == Mark.START)))
+    # Rank of a row: site first, then place in the log.
+    last = np.searchsorted(key[asks] * (len(log) + 1) + asks, site * (len(log) + 1) + until) - 1
+    ask = np.append(asks, -1)[last]
+    asked = (ask > opened) & (key[ask] == site)
+    begin = np.maximum(log["tick"][opened], life.ready[site])
+    end = np.where(closed, log["tick"][after], NEVER)
+    real = end > begin
+    return Waits(site[real], begin[real], end[real], np.where(asked, log["rule"][ask], -1)[real].astype(np.int64))
+
+
 def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measures:
     """All metrics of one run. `rd_weight` (C,) weighs countries for `rd_access` and sums to one."""
     t, k, c = len(static.month_starts) - 1, len(static.companies), len(static.countries)
@@ -271,12 +309,6 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
         month = np.maximum(np.searchsorted(static.month_starts, tick[inside], side="right") - 1, 0)
         flat = np.bincount((month * k + company[inside]) * c + country[inside], weights=amount[inside], minlength=t * k * c)
         return np.cumsum(flat.astype(np.float64).reshape(t, k, c), axis=0)
-
-    def standing(begin: NDArray[np.int64], end: NDArray[np.int64], amount: Floats) -> Floats:
-        """(T, K, C) amounts that hold from `begin` until `end`."""
-        return steps(begin, life.company, life.country, amount) - steps(
-            np.maximum(end, begin), life.company, life.country, amount
-        )
 
     mw = life.mw16 / 16
     online_rows = log[log["mark"] == Mark.ONLINE]
@@ -292,9 +324,9 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
     stock = np.zeros((t, k, c))
     stock[:, :, static.home] = delivered + opening[None] - (h100e - fleet_h100e[None]).sum(axis=2)
 
-    leaves = np.minimum(np.minimum(life.cleared, life.shipped), life.ended)
-    reached = life.ready < NEVER
-    waiting = standing(np.where(reached, life.ready, NEVER), np.where(reached, leaves, NEVER), mw)
+    spells = waits(log, life)
+    where = life.company[spells.site], life.country[spells.site]
+    waiting = steps(spells.begin, *where, mw[spells.site]) - steps(spells.end, *where, mw[spells.site])
 
     def lost(mark: Mark) -> Floats:
         rows = log[(log["mark"] == mark) & (log["tick"] >= 0) & (log["root"] >= 0)]
@@ -414,12 +446,12 @@ def median_months(static: Static, draws: Draws, life: Lives) -> float:
     time = np.minimum(np.minimum(online, given_up), static.horizon) - begin
     event = online < NEVER
     competing = ~event & (given_up < NEVER)
-    order = np.argsort(time, kind="stable")
+    order = np.lexsort((~(event | competing), time))  # who leaves on a day leaves before who is last seen on it
     at_risk = len(time) - np.arange(len(time))
     leaving = (event | competing)[order] / at_risk
     surviving = np.cumprod(1 - leaving)
     incidence = np.cumsum(np.concatenate([[1.0], surviving[:-1]]) * event[order] / at_risk)
-    reached = np.nonzero(incidence >= 0.5)[0]
+    reached = np.nonzero(incidence >= 0.5 - 1e-9)[0]  # a product of fractions rarely rounds to exactly one half
     return float(time[order][reached[0]] / TICKS_PER_DAY / DAYS_PER_YEAR * 12) if len(reached) else float("nan")
 
 
@@ -435,14 +467,10 @@ def _provisions(static: Static, log: Log, life: Lives, mw: Floats) -> Floats:
     table = np.zeros((len(static.provisions), 5))
     cleared = (life.clearance_rule >= 0) & (life.cleared < NEVER) & (life.cleared >= 0)
     np.add.at(table[:, 0], life.clearance_rule[cleared], mw[cleared])
-    # Waiting: from ready (or the start) to clearance or the end, on the provision that asked last.
-    asked = np.full(len(mw), -1)
-    rows = np.nonzero(np.isin(log["mark"], (Mark.FILED,)) | ((log["stage"] == Stage.ALLOCATION) & (log["mark"] == Mark.START)))[0]
-    asked[log["root"][rows].astype(np.int64) * HOPS + log["hop"][rows]] = log["rule"][rows]
-    begin = np.maximum(life.ready, 0)
-    until = np.minimum(np.minimum(np.minimum(life.cleared, life.shipped), life.ended), static.horizon)
-    late = (asked >= 0) & (life.ready < NEVER) & (until > begin)
-    np.add.at(table[:, 1], asked[late], (mw * (until - begin) / TICKS_PER_DAY)[late])
+    spells = waits(log, life)
+    begin, until = np.maximum(spells.begin, 0), np.minimum(spells.end, static.horizon)
+    late = (spells.rule >= 0) & (until > begin)
+    np.add.at(table[:, 1], spells.rule[late], (mw[spells.site] * (until - begin) / TICKS_PER_DAY)[late])
     for column, mark in ((2, Mark.RELOCATED), (3, Mark.CANCELLED), (4, Mark.DOWNSIZED)):
         lost = log[(log["mark"] == mark) & (log["tick"] >= 0) & (log["rule"] >= 0)]
         np.add.at(table[:, column], lost["rule"], lost["quantity"] / 16)

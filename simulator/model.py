@@ -112,6 +112,7 @@ class Expansion:
         self.claims: dict[tuple[int, int], tuple[Claim, simpy.Event]] = {}
         self.pots = [Pot() for _ in countries]
         self.lpp_used: dict[tuple[int, int], int] = {}
+        self.lpp_rules = set(static.lpp_rule[static.lpp_rule >= 0].tolist())
         # Owned controlled TPP by country, wherever received; chips in stock are at home.
         self.owned = [[0] * len(static.countries) for _ in companies]
         self.waiting: dict[tuple[int, int], simpy.Event] = {}
@@ -207,12 +208,13 @@ class Expansion:
     def apply_for_licence(self, p: Project, accelerator: int, rule: int, quantity: int, patience: int) -> Steps:
         """File, wait for the decision, and take it. Returns granted, refused or again."""
         static, attempt = self.static, p.filings
+        if attempt >= self.draws.largest_filings:
+            return "refused"
         p.filings += 1
         self.mark(p, Stage.LICENCE_REVIEW, Mark.FILED, rule=rule, pool=p.country, quantity=quantity)
         self.mark(p, Stage.LICENCE_REVIEW, Mark.START, rule=rule, pool=p.country)
         decision = self.decision_tick(p, accelerator, attempt)
-        while self.now < decision:
-            answer = yield from self.wait(p, patience, until=decision)
+        while (answer := (yield from self.wait(p, patience, until=decision))) != "time":
             overtaken = answer == "change" and self.passes(p, accelerator, quantity, at_hand=p.refused_tpp > 0) is not None
             if answer == "patience" or overtaken:
                 self.mark(p, Stage.LICENCE_REVIEW, Mark.END, rule=rule, pool=p.country)
@@ -259,15 +261,16 @@ class Expansion:
         """Export what was gathered, if the law of the day still lets it pass."""
         quantity = sum(chips * self.tpp[a] for a, chips in claim.taken.items())
         needs = self.needs[self.segment][p.company][p.country]
-        rule: int | None = p.licence_rule
+        rule = p.licence_rule
         if p.licence_rule < 0 or quantity > p.licensed_tpp:
-            controlled = [a for a in claim.taken if needs[a]]
-            item = (controlled or list(claim.taken) or [0])[-1]
-            rule = self.passes(p, item, quantity, at_hand=True)
-            if rule is None:
-                p.refused_tpp, p.refused_item = quantity, item
-                return False
-            if rule == self.static.lpp_rule[self.segment, p.company, p.country, item]:
+            # Every kind of chip in the shipment must pass; a controlled one decides what the log says.
+            for item in sorted(claim.taken, key=lambda a: (needs[a], a)):
+                passed = self.passes(p, item, quantity, at_hand=True)
+                if passed is None:
+                    p.refused_tpp, p.refused_item = quantity, item
+                    return False
+                rule = passed
+            if rule >= 0 and rule in self.lpp_rules:
                 year = p.company, self.year()
                 self.lpp_used[year] = self.lpp_used.get(year, 0) + quantity
         for a, chips in claim.taken.items():
@@ -276,7 +279,7 @@ class Expansion:
         if missing:
             p.mw16 -= missing
             self.mark(p, Stage.PROJECT, Mark.DOWNSIZED, rule=p.licence_rule, pool=p.market, quantity=missing)
-        self.mark(p, Stage.SHIPPING, Mark.SHIPPED, rule=-1 if rule is None else rule, pool=p.country, quantity=quantity)
+        self.mark(p, Stage.SHIPPING, Mark.SHIPPED, rule=rule, pool=p.country, quantity=quantity)
         if self.static.allocation_counts[self.segment, p.country]:  # counted already, limited later
             pot = self.pots[p.country]
             pot.open(self.window[self.segment][p.country])
@@ -408,9 +411,11 @@ class Expansion:
         posture = self.posture[self.segment][p.company][p.country][accelerator]
         multiplier = read_table(static.review_spread[self.segment, posture], int(self.draws.licence_time[p.root, p.hop, attempt]))
         decision = now + (int(static.review_median[self.segment, posture]) * multiplier >> FACTOR_BITS)
-        for begins, ends, covers in zip(static.hold_from, static.hold_until, static.hold_covers, strict=True):
-            if covers[p.country] and now < ends and decision > begins:
-                decision += int(ends) - max(int(begins), now)
+        counted = now  # up to here the clock is settled; holds are in order of their beginning and may overlap
+        for begins, ends, covers in zip(static.hold_from.tolist(), static.hold_until.tolist(), static.hold_covers, strict=True):
+            if covers[p.country] and ends > counted and decision >= begins:
+                decision += ends - max(begins, counted)
+                counted = ends
         return decision
 
     def length(self, p: Project, stage: Stage) -> int:

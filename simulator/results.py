@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.problems import refuse
+from simulator.problems import refuse, shown
 
 if TYPE_CHECKING:
     from simulator.experiments import Comparison
@@ -74,14 +74,16 @@ def check_target(out: Path) -> None:
 
     Raises InputProblems; changes nothing.
     """
-    out = out.absolute()
+    out = _place(out)
     if out.exists() and not out.is_dir():
         raise refuse(out, "is a file; name a folder for the results", field="--out")
     if out.is_dir() and any(out.iterdir()) and not _ours(out):
         raise refuse(out, "is not empty and holds no earlier results; name an empty or a new folder", field="--out")
-    nearest = next(parent for parent in (out, *out.parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise refuse(out, f"cannot be written: no permission in {nearest}; name another folder", field="--out")
+    # The folder is made beside its place and then renamed, so the parent must be writable; an old one is emptied as well.
+    above = next(parent for parent in out.parents if parent.exists())
+    for place in (above, out) if out.is_dir() else (above,):
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise refuse(out, f"cannot be written: no permission in {place}; name another folder", field="--out")
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def writing(out: Path) -> Iterator[Path]:
     Raises InputProblems as `check_target`.
     """
     check_target(out)
-    out = out.absolute()
+    out = _place(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -105,15 +107,28 @@ def writing(out: Path) -> Iterator[Path]:
             os.rename(out, old)
             try:
                 os.rename(folder, out)
-            except OSError:
-                os.rename(old, out)
+            except BaseException:
+                if not out.exists():
+                    os.rename(old, out)
                 raise
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
         else:
             os.rename(folder, out)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _place(out: Path) -> Path:
+    """Where the folder really is: a link stays, what it points to is replaced. Raises InputProblems for an impossible path."""
+    try:
+        place = out.resolve()
+        place.exists()
+        return place
+    except (OSError, RuntimeError) as error:  # too long, or links in a circle
+        raise refuse(
+            shown(str(out)), f"is no possible path: {getattr(error, 'strerror', None) or error}", field="--out"
+        ) from None
 
 
 def _ours(folder: Path) -> bool:
@@ -175,6 +190,7 @@ def _provisions(comparison: Comparison) -> Any:
     import pandas as pd
 
     columns = ("cleared_mw", "waited_mw_days", "relocated_mw", "cancelled_mw", "downsized_mw")
+    names = ("scenario", "provision", "title", "citation", "source_url", "certain", *columns)
     table = []
     for compiled in comparison.compiled:
         name = compiled.scenario.name
@@ -193,7 +209,7 @@ def _provisions(comparison: Comparison) -> Any:
                         **dict(zip(columns, mean[i].tolist(), strict=True)),
                     }
                 )
-    return pd.DataFrame(table)
+    return pd.DataFrame(table, columns=list(names))  # named also if nothing happened
 
 
 def _projects(comparison: Comparison) -> Any:

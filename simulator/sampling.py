@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -177,6 +177,7 @@ class Sampler:
         self.announced = self._announced()
         f = frame
         self.quarter_ticks = np.array([tick_of(quarter_start(q), f.start) for q in f.quarters])
+        self.quarter_days = np.array([(month_ends(first := quarter_start(q), first + timedelta(days=80))[-1] - first).days + 1 for q in f.quarters])
         self.root_names = [
             [[f"{company}/{quarter}/{i:02d}" for i in range(ORDINALS)] for quarter in f.quarters] for company in f.companies
         ]
@@ -613,7 +614,7 @@ class Sampler:
         quarter = np.concatenate([due, joined["quarter"]])
         inside = chance(key, Aspect.PLAN_DAY)
         first = self.quarter_ticks[quarter]
-        days = (inside >> 32) * 91 >> 30  # a day of the quarter, 0..90
+        days = (inside >> 32) * self.quarter_days[quarter] >> 30  # a day of the quarter
         tick = first + days * TICKS_PER_DAY
         tick[: len(due)] = [tick_of(a.on, f.start) for a in self.announced]
         return {
@@ -666,7 +667,8 @@ class Sampler:
         weight = (1 - floor) * footprint + floor * demand[None]
         weight[:, f.home] *= np.exp(float(get("home_preference_log")))
         grid = get("grid_mw_per_year")
-        within = grid / np.bincount(f.market_country, weights=grid, minlength=len(f.countries))[f.market_country]
+        # A country may have no room for new connections at all; its markets are then as good as closed.
+        within = grid / np.maximum(np.bincount(f.market_country, weights=grid, minlength=len(f.countries)), 1e-9)[f.market_country]
         utility = np.log(np.maximum(weight[:, f.market_country] * within[None], 1e-12))
         years = median[Timed.INTERCONNECTION] / TICKS_PER_DAY / DAYS_PER_YEAR
         utility = utility + float(get("choice_log_per_year_of_wait")) * years[None]
@@ -696,7 +698,9 @@ class Sampler:
         held = get("held")
         in_group = np.stack([np.where(groups == g, received, 0.0).sum(axis=1) for g in range(3)], axis=1)
         scale = np.where(in_group > 0, held / np.maximum(in_group, 1e-9), 0.0)
-        running = np.maximum(received * scale[:, groups] / (self.h100e / PPM) - opening, 0.0)
+        kept = received * scale[:, groups] / (self.h100e / PPM)
+        opening = np.minimum(opening, np.floor(kept).astype(np.int64))  # what waits is part of what is held
+        running = kept - opening
         footprint = np.zeros((len(f.companies), len(f.countries)))
         footprint[self.fleet_pairs[:, 0], self.fleet_pairs[:, 1]] = get("fleet_share")
         footprint /= footprint.sum(axis=1, keepdims=True)

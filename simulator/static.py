@@ -249,7 +249,7 @@ def check_bounds(table: Static | Draws) -> None:
     """Every stored integer stays within +-2**62. Raises OverflowError naming the field."""
     for item in fields(table):
         value = getattr(table, item.name)
-        if isinstance(value, np.ndarray) and value.size:
-            low, high = int(value.min()), int(value.max())
+        if isinstance(value, int) or (isinstance(value, np.ndarray) and value.size):
+            low, high = (value, value) if isinstance(value, int) else (int(value.min()), int(value.max()))
             if low < -LARGEST or high > LARGEST:
                 raise OverflowError(f"{type(table).__name__}.{item.name} holds {low if low < -LARGEST else high}, beyond 2**62")

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import pytest
 
 from simulator.draws import TABLE_POINTS
 from simulator.static import NO_POT, Draws, Static
@@ -138,3 +139,24 @@ def tiny_draws(static: Static, plans: list[tuple[int, int, int]], chips_a_month:
     )
     inputs.update(changes)
     return Draws(**inputs)
+
+
+@pytest.fixture(scope="session")
+def short_comparison() -> Any:
+    """Two shipped scenarios on the whole world for 18 months, three replications of seed 7."""
+    from simulator.experiments import compare
+    from simulator.scenario import load_scenario
+
+    scenarios = [load_scenario(name, (), ("end=2025-06-30",)) for name in ("no-controls", "history")]
+    return compare(scenarios, replications=3, seed=7, workers=1)
+
+
+@pytest.fixture(scope="session")
+def framework_run() -> Any:
+    """One replication of the Framework to the end of 2027: licences, pots, refusals, relocations and returned shipments."""
+    from simulator.compile import compile_scenario
+    from simulator.experiments import run
+    from simulator.scenario import load_scenario
+    from simulator.world import load_world
+
+    return run(compile_scenario(load_scenario("diffusion-framework", (), ("end=2027-12-31",)), load_world()), seed=7)

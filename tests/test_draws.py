@@ -175,10 +175,8 @@ def test_neighbouring_keys_are_unrelated(what: str) -> None:
 @pytest.mark.parametrize("shift", [BITS - 8, 27, 0])
 @pytest.mark.parametrize("what", ["entities", "replications"])
 def test_upper_middle_and_lower_bits_are_uniform(what: str, shift: int) -> None:
-    if what == "entities":
-        drawn = bits(1, 0, np.arange(MANY), Aspect.PATIENCE)
-    else:
-        drawn = np.array([int(bits(1, r, 99, Aspect.PATIENCE)) for r in range(MANY // 16)])
+    by_replication = [int(bits(1, r, 99, Aspect.PATIENCE)) for r in range(MANY // 16)] if what == "replications" else []
+    drawn = np.array(by_replication) if by_replication else bits(1, 0, np.arange(MANY), Aspect.PATIENCE)
     counts = np.bincount((drawn >> shift) & 0xFF, minlength=256)
     expected = len(drawn) / 256
     statistic = float(((counts - expected) ** 2 / expected).sum())

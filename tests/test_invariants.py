@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from conftest import DAY, ints, tiny_draws, tiny_static
@@ -341,6 +341,14 @@ def check_pots(p: Played) -> None:
         assert now <= static.allocation[segment, country]
 
 
+def check_holds(p: Played) -> None:
+    """Nobody is answered while decisions for the country are held."""
+    static = p.static
+    for row in p.log[np.isin(p.log["mark"], (Mark.APPROVED, Mark.DENIED, Mark.RETURNED))]:
+        held = (static.hold_from <= row["tick"]) & (row["tick"] < static.hold_until) & (static.hold_covers[:, row["pool"]] == 1)
+        assert not held.any(), (row["tick"] / DAY, Mark(row["mark"]).name)
+
+
 def check_chips(p: Played) -> None:
     """Every chip offered is delivered or declined; every chip delivered is in stock, gathered, or shipped once."""
     static, log = p.static, p.log
@@ -411,6 +419,7 @@ def test_what_must_always_hold(recipe: Recipe) -> None:
     check_exports(played)
     check_footprint(played)
     check_pots(played)
+    check_holds(played)
     check_chips(played)
 
 
@@ -470,6 +479,19 @@ def test_a_shipment_of_two_kinds_of_chips_passes_only_if_both_do() -> None:
     assert rows(log, mark=Mark.SHIPPED)["rule"].tolist() == [LPP]
 
 
+def test_chips_that_pass_by_different_routes_do_not_escape_the_yearly_allowance() -> None:
+    # The old ones may go under LPP, the new ones under the authorisation: one licence, or both limits counted.
+    static, draws = two_chips([1, 1], [LPP, -1], [1_000, 1_000])
+    uveu = ints(1, 1, 3, 2, fill=-1)
+    uveu[0, 0, 1, 1] = UVEU
+    fleet = ints(1, 3, 2)
+    fleet[0, 0] = 1_000_000
+    static = replace(static, uveu_rule=uveu, authorisation_applied=ints(1))
+    played = play(static, replace(draws, fleet_chips=fleet))
+    (rule,) = rows(played.log, mark=Mark.SHIPPED)["rule"].tolist()
+    assert rule == LICENCE or sum(played.engine.lpp_used.values()) >= 1_000 * 16_000
+
+
 def test_a_decision_due_at_the_turn_of_a_month_still_comes_after_the_completions_of_that_day() -> None:
     # Filed on day 120, decided after 62 days on 1 July 2024 (day 182), when a delivery arrives and another shell is finished.
     needs = ints(1, 1, 3, 1)
@@ -479,3 +501,16 @@ def test_a_decision_due_at_the_turn_of_a_month_still_comes_after_the_completions
     here = log[log["tick"] == 182 * DAY]
     order = [int(here[here["mark"] == m][0]["order"]) for m in (Mark.DELIVERED, Mark.SHELL_READY, Mark.APPROVED)]
     assert order == sorted(order)
+
+
+def test_two_holds_that_overlap_stop_the_clock_once() -> None:
+    needs = ints(1, 1, 3, 1)
+    needs[0, 0, 1] = 1
+    filed = 180 - 60
+    static = tiny_static(
+        needs_licence=needs, rule=needs, posture=needs, hold_from=np.array([filed + 30, filed + 50]) * DAY,
+        hold_until=np.array([filed + 70, filed + 80]) * DAY, hold_covers=np.array([[0, 1, 0], [0, 1, 0]]),
+    )  # fmt: skip
+    log = play(static, tiny_draws(static, [(0, 1, 1)])).log
+    # No decisions from day 30 to day 80 of the review: 90 days of work and 50 days without.
+    assert (rows(log, mark=Mark.APPROVED)["tick"] / DAY).tolist() == [filed + 90 + 50]

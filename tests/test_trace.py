@@ -1,0 +1,246 @@
+"""From events to words: stories of single projects, and the projects and provisions behind a difference."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ints, tiny_draws, tiny_static
+from test_story import REST, SHELL, licence_abroad, pot_of
+
+from simulator.compile import Cited
+from simulator.events import Mark
+from simulator.experiments import Comparison, Run
+from simulator.findings import amount, explained, scale, sentences, table
+from simulator.metrics import METRICS
+from simulator.model import Expansion
+from simulator.statistics import Difference, differences, rows
+from simulator.trace import find, gaps, story
+
+
+def compiled(static: Any) -> Any:
+    """A compiled scenario around the tiny world; the licence's provision is known from memory only."""
+    cited = {id: Cited(id.title(), f"15 CFR {i}", "", i != 1) for i, id in enumerate(static.provisions)}
+    return SimpleNamespace(static=static, provisions=cited, scenario=SimpleNamespace(name="tiny", title="Tiny"))
+
+
+def told(static: Any, draws: Any, root: int = 0) -> list[str]:
+    return story(compiled(static), draws, Expansion(static, draws).run(), root)
+
+
+def test_the_story_of_a_free_cluster() -> None:
+    static = tiny_static()
+    assert told(static, tiny_draws(static, [(0, 16, 0)])) == [
+        "acme-0: acme, 16.0 MW of IT, classic, chips of maker",
+        "2024-01-01  planned in home (USA, tier 1)",
+        "2024-01-11  site selection ends after 10 days",
+        "2024-03-01  permitting ends after 50 days",
+        "2024-03-01  ground is broken",
+        "2024-04-20  grid connection ends after 100 days",
+        "2024-04-30  cleared by free (15 CFR 0)",
+        "2024-06-09  construction ends after 100 days",
+        "2024-06-29  fit-out ends after 20 days",
+        "2024-06-29  power and shell are there",
+        "2024-06-29  waiting for chips ends after 0 days",
+        "2024-06-29  16,000 chip allotted",
+        "2024-06-29  shipped, 256.0 m TPP",
+        "2024-07-04  shipping ends after 5 days",
+        "2024-07-19  installation ends after 15 days",
+        "2024-07-29  commissioning ends after 10 days",
+        "2024-07-29  online, 16.0 MW",
+    ]
+
+
+def test_a_licence_is_told_with_its_days_its_provision_and_its_doubt() -> None:
+    static = licence_abroad()
+    lines = told(static, tiny_draws(static, [(0, 16, 1)]))
+    assert "2024-04-30  files for a licence of 256.0 m TPP under licence (15 CFR 1; from memory or judgement)" in lines
+    assert "2024-07-29  licence review ends after 90 days; licence (15 CFR 1; from memory or judgement)" in lines
+    assert "2024-07-29  licence granted for 256.0 m TPP" in lines
+
+
+def test_a_refusal_and_the_successor_are_one_story() -> None:
+    outlook = ints(1, 1, 3)
+    outlook[0, 0, 0] = -(1 << 49)
+    static = licence_abroad(approve_below=ints(1, 6), deny_above=ints(1, 6), outlook=outlook)
+    lines = told(static, tiny_draws(static, [(0, 16, 1)]))
+    denied = next(i for i, line in enumerate(lines) if "licence denied under licence" in line)
+    assert "given up for another country under licence" in lines[denied + 1]
+    assert any("successor 1 planned in elsewhere (BRA, tier 2)" in line for line in lines[denied:])
+    assert lines[-1].endswith("online, 16.0 MW")
+
+
+def test_waiting_for_an_allocation_and_what_stays_empty_are_told() -> None:
+    static = licence_abroad(allocation=pot_of(25_000))
+    lines = told(static, tiny_draws(static, [(0, 16, 1), (1, 16, 1)]), root=1)
+    assert any("application returned without action under pot (15 CFR 2)" in line for line in lines)
+    assert any(line.endswith("7.0 MW stay empty") for line in lines)
+    static = licence_abroad(allocation=pot_of(20_000), allow_relocation=False)
+    lines = told(static, tiny_draws(static, [(0, 16, 1), (200, 16, 1)]), root=1)
+    assert any("waiting for the country's allocation ends after" in line and "pot (15 CFR 2)" in line for line in lines)
+    assert "cancelled under pot (15 CFR 2)" in lines[-1]
+
+
+def test_a_site_of_the_opening_fleet_says_so() -> None:
+    static = tiny_static()
+    assert told(static, tiny_draws(static, [(-SHELL - 1, 16, 0)]))[-1].endswith(
+        "was ready before the start date: part of the opening fleet"
+    )
+
+
+def test_every_story_of_a_real_run_is_in_order_of_time_and_ends_in_one_state(framework_run: Run) -> None:
+    c, draws, log = framework_run.compiled, framework_run.draws, framework_run.log
+    for root in range(0, len(draws.names), 7):
+        lines = story(c, draws, log, root)
+        assert lines[0].startswith(draws.names[root] + ": ")
+        dates = [line[:10] for line in lines[1:]]
+        assert dates == sorted(dates)
+        assert all(re.fullmatch(r"\d{4}-\d{2}-\d{2}  \S.*", line) for line in lines[1:])
+        online = ((log["root"] == root) & (log["mark"] == Mark.ONLINE)).sum()
+        assert sum(bool(re.search(r"  online, [\d.]+ MW$", line)) for line in lines) == online <= 1
+
+
+def test_a_project_is_found_by_name_and_a_near_miss_is_helped() -> None:
+    draws = tiny_draws(tiny_static(), [(0, 16, 0), (0, 16, 1)])
+    assert find(draws, "acme-1") == 1
+    with pytest.raises(LookupError, match=r"no project 'acme1' in this replication; near: .*acme-1"):
+        find(draws, "acme1")
+
+
+# ------------------------------------------------------------------ differences
+
+
+def two_laws(plans: list[tuple[int, int, int]], **changes: Any) -> list[Any]:
+    free, controlled = tiny_static(), licence_abroad(**changes)
+    draws = [tiny_draws(s, plans) for s in (free, controlled)]
+    logs = [Expansion(s, d).run() for s, d in zip((free, controlled), draws, strict=True)]
+    return gaps(compiled(free), compiled(controlled), (draws[0], draws[1]), (logs[0], logs[1]))
+
+
+def test_a_difference_is_traced_to_the_project_its_dates_and_the_provision() -> None:
+    [gap] = two_laws([(0, 16, 1), (0, 64, 0)])  # the one at home is the same under both
+    assert gap == (
+        "acme-0", "acme", 16.0, "ARE", "ARE", "2024-07-29", "2024-08-28", "licence (15 CFR 1; from memory or judgement)", "licence review",
+    )  # fmt: skip
+
+
+def test_the_largest_difference_in_megawatt_days_comes_first() -> None:
+    found = two_laws([(0, 16, 1), (10, 48, 1), (20, 1, 1)])
+    assert [gap.project for gap in found] == ["acme-1", "acme-0", "acme-2"]
+
+
+def test_a_cancelled_project_is_not_online_by_the_horizon() -> None:
+    [gap] = two_laws([(0, 16, 1)], approve_below=ints(1, 6), deny_above=ints(1, 6), allow_relocation=False)
+    assert (gap.online_reference, gap.online, gap.reason) == ("2024-07-29", None, "cancelled")
+
+
+def test_equal_runs_have_no_gap_and_other_projects_cannot_be_paired() -> None:
+    static = tiny_static()
+    draws = [tiny_draws(static, plans) for plans in ([(0, 16, 0)], [(0, 16, 0), (0, 1, 0)])]
+    logs = [Expansion(static, d).run() for d in draws]
+    c = compiled(static)
+    assert gaps(c, c, (draws[0], draws[0]), (logs[0], logs[0])) == []
+    assert gaps(c, c, (draws[0], draws[1]), (logs[0], logs[1])) == []
+
+
+# ------------------------------------------------------------------ the table and the sentences
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (999.0, "MW IT", "999 MW"), (12_345.0, "MW IT", "12.3 GW"), (2.5e6, "H100-equivalents", "2.5 million"),
+        (2_500.0, "H100-equivalents", "2 thousand"), (1.234e12, "USD (real 2025)", "1.23 USD tn"), (5e7, "USD (real 2025)", "0.05 USD bn"),
+        (0.345, "fraction", "34.5 %"), (2026.53, "calendar year", "2026.5"), (None, "MW IT", "not reached"), (12.34, "months", "12.3 months"),
+    ],
+)  # fmt: skip
+def test_amounts_are_shown_in_a_scale_people_read(value: float | None, unit: str, text: str) -> None:
+    assert amount(value, unit) == text
+
+
+def test_a_signed_share_is_in_points() -> None:
+    assert amount(-0.0312, "fraction", signed=True) == "-3.1 points"
+    assert all(scale(m.unit, 1e13).label for m in METRICS.values())
+
+
+def test_the_table_shows_the_reference_as_level_and_the_others_as_differences(short_comparison: Comparison) -> None:
+    lines = table(short_comparison, rows(short_comparison), differences(short_comparison), ["2024-12-31", "2025-06-30"])
+    assert all(len(line.cells) == 2 for line in lines)
+    shown = {line.metric for line in lines}
+    assert shown == {m.name for m in METRICS.values()}, "every metric has its place in the table"
+    mw = next(line for line in lines if line.metric == METRICS["it_mw_online"].name and line.date == "2025-06-30")
+    level = next(
+        r
+        for r in rows(short_comparison)
+        if (r.metric, r.scenario, r.date, r.company, r.country, r.tier)
+        == ("it_mw_online", "no-controls", "2025-06-30", "all", "all", "all")
+    )
+    assert level.mean is not None and mw.cells[0].startswith(f"{level.mean:,.0f}  [")
+    assert mw.cells[1] == "=" or re.fullmatch(r"[+-][\d,.]+  \([+-][\d,.]+, [+-][\d,.]+\)", mw.cells[1])
+
+
+def made(mean: float, low: float | None, high: float | None, positive: float, zero: float = 0.0) -> Difference:
+    return Difference(
+        "base",
+        "other",
+        "it_mw_online",
+        "MW IT",
+        "all",
+        "all",
+        "all",
+        "2030-12-31",
+        mean,
+        low,
+        high,
+        mean - 500,
+        mean,
+        mean + 500,
+        positive,
+        zero,
+        40,
+    )
+
+
+def said(difference: Difference) -> str:
+    comparison: Any = SimpleNamespace(
+        scenarios=[SimpleNamespace(name="base", title="Base"), SimpleNamespace(name="other", title="Other")],
+        names=lambda: ["base", "other"], reference="base",
+    )  # fmt: skip
+    [sentence] = sentences(comparison, [difference], "2030-12-31")
+    return sentence
+
+
+def test_a_finding_keeps_precision_and_uncertainty_apart() -> None:
+    sentence = said(made(-800, -900, -700, 0.05, 0.1))
+    assert "800 MW less IT capacity" in sentence and "than under Base" in sentence
+    assert "95 % interval of the mean 700 MW to 900 MW" in sentence
+    assert "eight of ten futures the difference lies between -1.3 GW and -300 MW" in sentence
+    assert "less in 85 % of 40 paired runs" in sentence
+
+
+def test_an_unsettled_sign_is_said_and_equality_and_a_single_run_too() -> None:
+    assert "so the sign is not settled" in said(made(100, -50, 250, 0.6))
+    assert "equals that under Base in every replication" in said(made(0, 0, 0, 0, 1))
+    assert "one replication; no interval" in said(made(100, None, None, 1))
+
+
+def test_the_explanation_names_provisions_with_citations_and_projects_that_exist(framework_run: Run) -> None:
+    from simulator.experiments import compare
+    from simulator.scenario import load_scenario
+
+    found = compare(
+        [load_scenario(n, (), ("end=2026-12-31",)) for n in ("no-controls", "diffusion-framework")],
+        replications=1,
+        seed=7,
+        workers=1,
+    )
+    lines = explained(found)
+    assert lines and "provisions (mean of runs)" in lines[0] and "15 CFR" in lines[0]
+    names = found.runs["no-controls"][0][0].names
+    projects = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert projects and set(projects) <= set(names)
+    weights = np.asarray(found.provisions["diffusion-framework"]).mean(axis=0)
+    assert weights[:, 1].max() > 0
