@@ -124,6 +124,12 @@ NOTHING = -1
 CAUSE_OF, BRANCH_OF = (np.full(len(Stage) * MARKS, NOTHING, dtype=np.int64) for _ in range(2))
 for (_stage, _mark), (_cause, _branch) in BEGINNINGS.items():
     CAUSE_OF[_stage * MARKS + _mark], BRANCH_OF[_stage * MARKS + _mark] = _cause, _branch
+DONE = ((Stage.INTERCONNECTION, Mark.FIRST_POWER), (Stage.FIT_OUT, Mark.SHELL_READY), (Stage.CLEARANCE, Mark.CLEARED))
+"""What ends each `Branch`."""
+ENDS = {End.ONLINE: Mark.ONLINE, End.RELOCATED: Mark.RELOCATED, End.CANCELLED: Mark.CANCELLED, End.IN_FLEET: Mark.IN_FLEET}
+TELLING = CAUSE_OF != NOTHING
+for _stage, _mark in (*DONE, *((Stage.PROJECT, mark) for mark in ENDS.values()), (Stage.SITE_SELECTION, Mark.END)):
+    TELLING[_stage * MARKS + _mark] = True
 
 
 @dataclass(frozen=True)
@@ -169,10 +175,10 @@ def held_up(static: Static, draws: Draws, log: Log) -> HeldUp:
     of the two that is open; if both are, the one expected last by its nominal length (clearance is asked for so as to end first).
     """
     n = len(draws.names) * HOPS
-    of_project = np.nonzero(log["root"] >= 0)[0]
-    rows = log[of_project]
-    tick, key = rows["tick"], rows["root"].astype(np.int64) * HOPS + rows["hop"]
-    code = rows["stage"].astype(np.int64) * MARKS + rows["mark"]
+    code = log["stage"].astype(np.int64) * MARKS + log["mark"]
+    told = np.nonzero(TELLING[code])[0]
+    rows, code = log[told], code[told]
+    tick, key = np.ascontiguousarray(rows["tick"]), rows["root"].astype(np.int64) * HOPS + rows["hop"]
 
     def first(mark: Mark, stage: Stage, column: str = "tick") -> Ints:
         """(R * HOPS,) when it first happened, NEVER where it did not."""
@@ -185,22 +191,14 @@ def held_up(static: Static, draws: Draws, log: Log) -> HeldUp:
     site = key[planned]
     market = rows["pool"][planned].astype(np.int64)
     mw16 = rows["quantity"][planned]
-    marks = {End.ONLINE: Mark.ONLINE, End.RELOCATED: Mark.RELOCATED, End.CANCELLED: Mark.CANCELLED, End.IN_FLEET: Mark.IN_FLEET}
     ends = np.full((len(site), len(End)), NEVER)
     ends[:, End.OPEN] = static.horizon
-    for how, mark in marks.items():
-        ends[:, how] = first(mark, Stage.PROJECT)[site]
+    for of, mark in ENDS.items():
+        ends[:, of] = first(mark, Stage.PROJECT)[site]
     begin = np.maximum(tick[planned], 0)
     end = np.maximum(ends.min(axis=1), begin)
 
-    done = np.stack(
-        [
-            first(Mark.FIRST_POWER, Stage.INTERCONNECTION)[site],
-            first(Mark.SHELL_READY, Stage.FIT_OUT)[site],
-            first(Mark.CLEARED, Stage.CLEARANCE)[site],
-        ],
-        axis=1,
-    )
+    done = np.stack([first(mark, stage)[site] for stage, mark in DONE], axis=1)
     join = done.max(axis=1)
     binding = done.argmax(axis=1)
     apart = join == NEVER
@@ -221,8 +219,7 @@ def held_up(static: Static, draws: Draws, log: Log) -> HeldUp:
     branch, cause = BRANCH_OF[code[begins]], CAUSE_OF[code[begins]]
     later = rows["order"][begins] > joined_at[key[begins]]
     counts = (branch == SERIES) | later | (branch == binding[whose])
-    begins, whose, cause, later = begins[counts], whose[counts], cause[counts], later[counts]
-    cause[later & (cause == Cause.NOT_YET_FILED)] = Cause.OTHER_CLEARANCE
+    begins, whose, cause = begins[counts], whose[counts], cause[counts]
 
     since = tick[begins]
     until = np.where(np.append(whose[1:], -1) == whose, np.append(since[1:], 0), end[whose])

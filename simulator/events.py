@@ -42,7 +42,7 @@ class Stage(IntEnum):
 class Mark(IntEnum):
     """What happened in a stage. `quantity` is in the unit named here."""
 
-    START = 0
+    START = 0  # of ALLOCATION: quantity = TPP asked for
     END = 1
     PLANNED = 2  # quantity: 1/16 MW of IT
     GROUND_BREAKING = 3
@@ -65,7 +65,7 @@ class Mark(IntEnum):
     HALTED = 20  # work stopped on a site given up
     CHANGED = 21
     DELIVERED = 22  # a month's chips reach the company; pool = accelerator; quantity: chips
-    DECLINED = 24  # a month's chips the company does not take, its stock being full; pool = accelerator; quantity: chips
+    DECLINED = 24  # a month's chips beyond what the company's sites will need; pool = accelerator; quantity: chips
     DRAWN = 23  # taken from a country's pot; pool = country; quantity: TPP
 
 

@@ -258,7 +258,9 @@ def compare(
     """Run scenarios over the same replications. The first is the reference unless named; Ctrl-C keeps what is finished.
 
     `workers` None uses every core; a script that asks for more than one process must guard its entry point with
-    `if __name__ == "__main__":`. The result does not depend on it. Replication r means the same luck and the same assumptions in every scenario, so differences are paired. Raises
+    `if __name__ == "__main__":`. The result does not depend on it.
+
+    Replication r means the same luck and the same assumptions in every scenario, so differences are paired. Raises
     ValueError for scenarios that share a name or differ in horizon, and if nothing was finished before an interrupt
     KeyboardInterrupt.
     """

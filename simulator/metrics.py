@@ -112,7 +112,8 @@ SCALARS = (
         "months_plan_to_online_median",
         "Plan to online, median",
         "months",
-        "Months from the first plan of a lineage to its first cluster online, median over lineages planned since the start; cancellation competes, unfinished ones count.",
+        "Months from the first plan of a lineage to its first cluster online, median over lineages planned since the start; "
+        "cancellation competes, unfinished ones count.",
     ),
     Metric(
         "licence_wait_days",

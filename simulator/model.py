@@ -108,6 +108,7 @@ class Expansion:
             for k in companies
             for v in range(len(static.vendors))
         }
+        self.coming: dict[tuple[int, int], dict[tuple[int, int], Project]] = {key: {} for key in self.queues}
         self.serving: set[tuple[int, int]] = set()
         self.claims: dict[tuple[int, int], tuple[Claim, simpy.Event]] = {}
         self.pots = [Pot() for _ in countries]
@@ -129,6 +130,7 @@ class Expansion:
         self.mark(p, Stage.PROJECT, Mark.PLANNED, pool=p.market, quantity=p.mw16)
         yield from self.work(p, Stage.SITE_SELECTION)
         p.expected_ready = self.expect_ready(p)
+        self.coming[p.company, p.vendor][p.root, p.hop] = p
         power, shell = self.env.process(self.connect(p)), self.env.process(self.build(p))
         site = power & shell
 
@@ -188,7 +190,7 @@ class Expansion:
             if asked is None:  # the country's pot is empty for a phase of this size
                 if in_line < 0:
                     in_line = self.pot_rule(p.country)
-                    self.mark(p, Stage.ALLOCATION, Mark.START, rule=in_line, pool=p.country)
+                    self.mark(p, Stage.ALLOCATION, Mark.START, rule=in_line, pool=p.country, quantity=quantity)
                 if (yield from self.wait(p, patience)) != "patience":
                     continue
             if in_line >= 0:
@@ -264,21 +266,24 @@ class Expansion:
         rule = p.licence_rule
         if p.licence_rule < 0 or quantity > p.licensed_tpp:
             # Every kind of chip in the shipment must pass; a controlled one decides what the log says.
+            by_exception = 0
             for item in sorted(claim.taken, key=lambda a: (needs[a], a)):
                 passed = self.passes(p, item, quantity, at_hand=True)
                 if passed is None:
                     p.refused_tpp, p.refused_item = quantity, item
                     return False
                 rule = passed
-            if rule >= 0 and rule in self.lpp_rules:
+                by_exception += claim.taken[item] * self.tpp[item] if passed in self.lpp_rules else 0
+            if by_exception:
                 year = p.company, self.year()
-                self.lpp_used[year] = self.lpp_used.get(year, 0) + quantity
+                self.lpp_used[year] = self.lpp_used.get(year, 0) + by_exception
         for a, chips in claim.taken.items():
             self.mark(p, Stage.CHIPS, Mark.CHIPS_TAKEN, pool=a, quantity=chips)
         missing = claim.load // WATTS_PER_SIXTEENTH if claim.load > 0 else 0
         if missing:
             p.mw16 -= missing
             self.mark(p, Stage.PROJECT, Mark.DOWNSIZED, rule=p.licence_rule, pool=p.market, quantity=missing)
+        self.coming[p.company, p.vendor].pop((p.root, p.hop), None)
         self.mark(p, Stage.SHIPPING, Mark.SHIPPED, rule=rule, pool=p.country, quantity=quantity)
         if self.static.allocation_counts[self.segment, p.country]:  # counted already, limited later
             pot = self.pots[p.country]
@@ -305,6 +310,7 @@ class Expansion:
     def give_up(self, p: Project, rule: int, power: simpy.Process, shell: simpy.Process) -> None:
         """Leave this site: stop the work, and plan a successor elsewhere or cancel."""
         p.abandoned = True
+        self.coming[p.company, p.vendor].pop((p.root, p.hop), None)
         for branch in (power, shell):
             if branch.is_alive:
                 branch.interrupt()
@@ -453,8 +459,7 @@ class Expansion:
                     for a in queue.generations:
                         self.receive(k, queue, a, int(self.draws.opening_stock[k, a]))
                 offered = {a: int(self.draws.deliveries[month, k, a]) for a in queue.generations}
-                bound = sum(chips * self.watts[a] for a, chips in offered.items()) * self.draws.stock_bound >> 10
-                room = bound - sum(chips * self.watts[a] for a, chips in queue.stock.items())
+                room = self.planned_need(k, v) - sum(chips * self.watts[a] for a, chips in queue.stock.items())
                 for a in reversed(queue.generations):  # the newest first
                     taken = min(offered[a], max(room, 0) // self.watts[a])
                     room -= taken * self.watts[a]
@@ -465,6 +470,12 @@ class Expansion:
                         self.record(-1 - k, 0, Stage.CHIPS, Mark.DECLINED, -1, a, declined)
                 self.serve_soon(k, v)
             self.wake()
+
+    def planned_need(self, company: int, vendor: int) -> int:
+        """Watts of chips for sites that wait for them or should be ready within the months a company stocks ahead."""
+        until = self.now + self.draws.stock_ahead
+        coming = self.coming[company, vendor].values()
+        return sum(p.mw16 for p in coming if p.expected_ready <= until) * WATTS_PER_SIXTEENTH
 
     def receive(self, company: int, queue: ChipQueue, accelerator: int, chips: int) -> None:
         """Chips enter a company's stock, and its footprint at home."""

@@ -462,7 +462,7 @@ class Sampler:
             authorisation_time=chance(self.company_keys, Aspect.AUTHORISATION_TIME),
             authorisation_outcome=chance(self.company_keys, Aspect.AUTHORISATION_OUTCOME),
             deliveries=deliveries,
-            stock_bound=round(float(get("stock_bound_months")) * 1024),
+            stock_ahead=round(float(get("stock_bound_months")) * DAYS_PER_YEAR / 12 * TICKS_PER_DAY),
             opening_stock=opening,
             fleet_chips=fleet,
             route_factor=self._route_factors(get),

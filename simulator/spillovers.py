@@ -27,12 +27,17 @@ months of the run, amounts are h100e. **China's stock** at a month end is the su
 4. *Domestic output.* base x (1 + elasticity x denied(t - lag)), but a response never lifts it above the upper end of the range
    of the base path: there neither memory nor yield binds, so dies and memory allow no more. A base drawn above that end stays.
    The elasticity is the middle of its range (0; a scenario sets it), never drawn: past data do not identify it. Regimes state
-   another view, a relative change of growth (`china.domestic_growth_boost`, `china.substitution_slowdown`); `Mechanisms`
-   chooses one, so that the same cause is not counted twice.
+   another view, a relative change of growth (`china.domestic_growth_boost`, `china.substitution_slowdown`): from the first month
+   it holds, base x (base / base of that month) ** change. `Mechanisms` chooses one, so that no cause is counted twice.
 5. *Rented abroad.* The stated level, interpolated between year ends; it does not depend on the law. Capacity rented from one
    of the four is in their stock as well.
 
-Sources of the inputs stand in `data/supply.csv` (entity china) and `data/process.csv` (china_*, unmet_demand_share).
+The dates of frontier runs: a site can do N operations in 120 days once
+
+    sum over its chips online of dense 16-bit peak x utilisation x goodput x 120 x 86,400 s  >=  N
+
+A law that changes inside a month counts from the month whose 15th day it covers. Sources of the inputs stand in
+`data/supply.csv` (entity china) and `data/process.csv` (china_*, unmet_demand_share, training_*).
 """
 
 from __future__ import annotations

@@ -205,8 +205,8 @@ class Draws:
     """(K,)"""
     deliveries: Ints
     """(T, K, A) chips offered to each company at the beginning of each month"""
-    stock_bound: int
-    """Months of deliveries, in 1/1024, that a company keeps in stock at most; what comes on top goes to other buyers"""
+    stock_ahead: int
+    """Ticks ahead for which a company stocks chips: what is offered beyond the need of sites ready by then goes to other buyers"""
     opening_stock: Ints
     """(K, A) chips held but not running on the start date"""
     fleet_chips: Ints

@@ -118,7 +118,7 @@ def tiny_draws(static: Static, plans: list[tuple[int, int, int]], chips_a_month:
         authorisation_outcome=ints(1),
         deliveries=ints(months, 1, 1, fill=chips_a_month),
         opening_stock=ints(1, 1),
-        stock_bound=1 << 30,
+        stock_ahead=1 << 40,
         fleet_chips=ints(1, 3, 1),
         route_factor=ints(4, 8, fill=FACTOR_ONE),
         interconnection_lead=0,

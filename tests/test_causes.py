@@ -175,6 +175,12 @@ def test_an_unfinished_site_is_held_by_the_branch_still_open_or_expected_last(
     assert days(held) == expected
 
 
+def test_the_lead_of_a_grid_request_counts_in_what_is_expected() -> None:
+    static = tiny_static()
+    draws = tiny_draws(static, [(static.horizon // DAY - 100, 16, 2)], interconnection_lead=200 * DAY)
+    assert days(explained(static, draws)) == {Cause.SITE_SELECTION: 20, Cause.PERMITTING: 50, Cause.CONSTRUCTION: 30}
+
+
 def test_the_table_splits_days_at_the_year_and_weighs_them_by_megawatts() -> None:
     static = tiny_static()
     draws = tiny_draws(static, [(366 - 40, 16, 0)])  # 2024 is a leap year: 40 days before 1 January 2025
@@ -330,6 +336,13 @@ def test_what_is_in_the_opening_fleet_cannot_be_delayed() -> None:
     assert delays(static, draws, tiny_static()).root.tolist() == [1]
 
 
+def test_a_site_in_the_fleet_of_one_run_only_counts_from_the_start_date() -> None:
+    # Ready and free ten days before the start; with a licence cleared on day 20 and online on day 50.
+    delay = delays(licence_abroad(), draws := tiny_draws(tiny_static(), [(-SHELL - 10, 16, 1)]), tiny_static())
+    assert (delay.ticks / DAY).tolist() == [50]
+    assert len(draws.names) == len(delay.root)
+
+
 def test_runs_of_other_projects_or_other_days_are_refused() -> None:
     static = tiny_static()
     one, two = tiny_draws(static, [(0, 16, 0)]), tiny_draws(static, [(0, 16, 0), (1, 16, 0)])
@@ -426,6 +439,17 @@ def test_the_pipeline_counts_from_the_age_at_which_it_is_seen() -> None:
     assert both.at_risk.tolist() == [2, 1]
     abroad = incidence(static, draws, log, pipeline=True, among=np.array([False, True, True]))
     assert abroad.cohort == 1
+
+
+def test_an_end_on_the_start_date_itself_is_seen_and_a_site_of_the_opening_fleet_is_not() -> None:
+    static = licence_abroad(approve_below=ints(1, 6), deny_above=ints(1, 6), allow_relocation=False)
+    draws = tiny_draws(static, [(60 - SHELL - 90, 16, 1), (-SHELL - 1, 16, 0), (0, 16, 0)])
+    log = play(static, draws)
+    for sites in (False, True):
+        found = incidence(static, draws, log, pipeline=True, sites=sites)
+        assert found.cohort == 2
+        assert found.at_risk.tolist() == [2]  # denied on day 0 at the age of 210 days; the other is online at the age of 210 days
+        assert (found.curves["cancelled"].tolist(), found.curves["online"].tolist()) == ([0.5], [0.5])
 
 
 def test_half_of_nobody_is_not_reached() -> None:

@@ -63,20 +63,25 @@ def test_a_shell_costs_what_its_market_asks() -> None:
     assert spent(static, draws, "capex_usd")[-1] == pytest.approx(20_000_000 * MW + 7_000_000 * 2 * MW)
 
 
-def test_chips_are_paid_with_their_servers_and_network_when_they_are_delivered_not_when_installed() -> None:
+def leased(days: int, mw: int, **changes: Any) -> tuple[Any, Any]:
+    """One cluster in a partner's shell, so that all its capital is chips."""
     static = tiny_static()
-    draws = tiny_draws(static, [(1_400, 1, 0)], chips_a_month=250, opening_stock=ints(1, 1, fill=9_000))
+    return static, tiny_draws(static, [(days, mw, 0)], route=np.array([Route.LEASED]), **changes)
+
+
+def test_chips_are_paid_with_their_servers_and_network_when_they_are_delivered_not_when_installed() -> None:
+    # Far more sites than chips: every delivery is taken, and none is ever installed.
+    static, draws = leased(-100, 10_000, chips_a_month=250, opening_stock=ints(1, 1, fill=9_000))
     bill = spent(static, draws, "capex_usd")
-    assert bill[:46] == usd([250 * 30_000 * 1.6 * (t + 1) for t in range(46)])  # the opening stock was paid before the start
+    assert bill == usd([250 * 30_000 * 1.6 * (t + 1) for t in range(48)])  # the opening stock was paid before the start
 
 
 def test_chips_a_company_declines_cost_nothing() -> None:
-    static = tiny_static()
-    draws = tiny_draws(static, [(1_400, 1, 0)], chips_a_month=1_000, stock_bound=2 << 10)  # two months of deliveries at most
+    static, draws = leased(-100, 2, chips_a_month=1_000)  # two months of deliveries are all it needs
     log = Expansion(static, draws).run()
     assert costs.deliveries(static, log)[:, 0, 0].tolist() == [1_000, 1_000] + [0] * 46
     assert log[log["mark"] == Mark.DECLINED]["quantity"].sum() == 46_000
-    assert spent(static, draws, "capex_usd")[40] == pytest.approx(2_000 * 30_000 * 1.6)
+    assert spent(static, draws, "capex_usd") == usd([48e6] + [96e6] * 47)
 
 
 def test_what_was_spent_before_the_start_is_left_out() -> None:

@@ -150,7 +150,7 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
         authorisation_outcome=ints(companies), deliveries=pick(list(recipe.supply), months, companies, accelerators),
         opening_stock=pick([0, 0, 1, 900], companies, accelerators), fleet_chips=pick([0, 100, 5_000], companies, countries, accelerators),
         interconnection_lead=int(pick([0, 30], 1)[0]) * DAY, filing_lead=int(pick([0, 60, 500], 1)[0]) * DAY,
-        stock_bound=int(pick([0, 1024, 1 << 30], 1)[0]), smallest_share_ppm=int(pick([0, 500_000, 1_000_000], 1)[0]),
+        stock_ahead=int(pick([0, 90 * DAY, 1 << 40], 1)[0]), smallest_share_ppm=int(pick([0, 500_000, 1_000_000], 1)[0]),
         largest_filings=int(pick([1, 3, filings], 1)[0]), largest_hop=int(pick([0, 1, hops - 1], 1)[0]),
         choice_per_year=-(1 << 20), price_usd=ints(accelerators, fill=30_000), shell_usd_per_mw=ints(markets, fill=11_000_000),
         route_factor=pick([FACTOR_ONE // 2, FACTOR_ONE], 4, 8),

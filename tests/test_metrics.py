@@ -109,9 +109,8 @@ def test_chips_delivered_but_not_online_are_stock_shipping_and_installation_toge
     static = tiny_static()
     draws = tiny_draws(static, [(0, 16, 0)], chips_a_month=5_000, opening_stock=ints(1, 1, fill=700))
     waiting = series(measured(static, draws), "h100e_delivered_not_online")
-    # Four monthly deliveries and the 700 make 16,000 on 1 April; the shell is ready on day 180, online on day 210 (July).
-    assert waiting[:6] == [700 + 5_000 * (t + 1) for t in range(6)]
-    assert waiting[6:] == [700 + 5_000 * (t + 1) - 16_000 for t in range(6, 48)]
+    # January's chips come before the site is chosen and go to others; then as many as the 16,000 still lack; online in July.
+    assert waiting == [700, 5_700, 10_700, 15_700, 16_000, 16_000] + [0] * 42
 
 
 def test_a_ready_site_waits_for_clearance_until_the_licence_comes() -> None:
@@ -128,15 +127,15 @@ def test_a_ready_site_waits_for_clearance_until_the_licence_comes() -> None:
 
 
 def test_waiting_for_chips_is_not_waiting_for_clearance_even_if_the_law_later_stops_the_shipment() -> None:
-    # Free until day 250: ready on day 180, 10,000 of 16,000 chips short until 1 October (day 274), when a licence is needed.
+    # Free until day 250: ready on day 180, short of chips until the tenth delivery on 1 November (day 305), when a licence is needed.
     static = two_segments(250, (0, 0), (1, 1))
     draws = tiny_draws(static, [(0, 16, 1)], chips_a_month=1_600)
     log = Expansion(static, draws).run()
     spells = waits(log, lives(static, draws, log))
-    assert [(b / DAY, e / DAY, r) for b, e, r in zip(spells.begin, spells.end, spells.rule, strict=True)] == [(274, 274 + 90, 1)]
+    assert [(b / DAY, e / DAY, r) for b, e, r in zip(spells.begin, spells.end, spells.rule, strict=True)] == [(305, 305 + 90, 1)]
     found = measured(static, draws)
     waiting = series(found, "mw_waiting_clearance")
-    assert [t for t, mw in enumerate(waiting) if mw] == [9, 10]  # October and November, and not July to September
+    assert [t for t, mw in enumerate(waiting) if mw] == [10, 11, 12]  # November to January, and not July to October
     assert provided(found, 1).waited_mw_days == 16 * 90
 
 
@@ -144,8 +143,8 @@ def test_a_site_stopped_by_the_law_and_still_uncleared_at_the_horizon_counts_as_
     static = two_segments(250, (0, 0), (1, 1), review_median=ints(2, 6, fill=5_000 * DAY))
     draws = tiny_draws(static, [(0, 16, 1)], chips_a_month=1_600, patience=ints(1, fill=9_000 * DAY))
     found = measured(static, draws)
-    assert series(found, "mw_waiting_clearance") == stepped(274, 0, 16)
-    assert provided(found, 1).waited_mw_days == 16 * (1461 - 274)
+    assert series(found, "mw_waiting_clearance") == stepped(305, 0, 16)
+    assert provided(found, 1).waited_mw_days == 16 * (1461 - 305)
 
 
 def test_a_refused_cluster_counts_as_relocated_where_it_was_and_online_where_it_went() -> None:
@@ -229,6 +228,22 @@ def test_a_site_of_the_opening_fleet_is_not_counted_again() -> None:
     assert math.isnan(scalar(found, "months_plan_to_online_median"))  # planned before the start: in no cohort
 
 
+def test_a_cluster_planned_before_the_start_counts_when_online_but_not_in_the_time_from_plan_to_online() -> None:
+    static = tiny_static()
+    found = measured(static, tiny_draws(static, [(-30, 16, 0)]))
+    assert series(found, "it_mw_online") == stepped(ONLINE - 30, 0, 16)
+    assert math.isnan(scalar(found, "months_plan_to_online_median"))
+
+
+def test_waiting_before_the_start_is_not_counted() -> None:
+    static = licence_abroad()
+    found = measured(static, tiny_draws(static, [(-SHELL - 10, 16, 1)]))  # ready ten days before the start, licensed on day 20
+    assert series(found, "mw_waiting_clearance")[0] == 0
+    assert provided(found, 1) == Provided(16, 16 * 20, 0, 0, 0)
+    # Filed 70 days before the start: decided since, so its whole decision time counts, but not as a filing since the start.
+    assert (scalar(found, "licence_wait_days"), scalar(found, "licences_filed")) == (90, 0)
+
+
 def test_authorised_exports_are_cleared_by_the_authorisations_provision() -> None:
     fleet = ints(1, 3, 1)
     fleet[0, 0, 0] = 1_000_000
@@ -254,7 +269,7 @@ def cohort(online: dict[int, int], cancelled: dict[int, int], planned: list[int]
     empty = np.zeros(size, dtype=np.int64)
     plans = filled(dict(enumerate(planned or [0] * n)))
     life = Lives(
-        **{**{name: empty for name in Lives._fields}, "planned": plans, "online": filled(online), "ended": filled(cancelled)}
+        **{**dict.fromkeys(Lives._fields, empty), "planned": plans, "online": filled(online), "ended": filled(cancelled)}
     )
     draws = tiny_draws(static, [(0, 1, 0)] * n)
     return median_months(static, draws, life) * MONTH
@@ -300,7 +315,7 @@ def test_a_lineage_counts_from_its_first_site_to_the_end_of_its_last() -> None:
     ended[0] = 50 * DAY  # moved: not given up, the lineage goes on
     online[[1, 5]] = 120 * DAY, 500 * DAY
     empty = np.zeros(size, dtype=np.int64)
-    life = Lives(**{**{name: empty for name in Lives._fields}, "planned": planned, "online": online, "ended": ended})
+    life = Lives(**{**dict.fromkeys(Lives._fields, empty), "planned": planned, "online": online, "ended": ended})
     assert median_months(static, tiny_draws(static, [(0, 1, 0)] * 2), life) * MONTH == pytest.approx(120)
 
 

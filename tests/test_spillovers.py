@@ -322,10 +322,28 @@ def test_every_wanted_input_is_there_once(start: date) -> None:
     assert len(at_start.demand) == len(month_ends(start, END))
 
 
+def test_yearly_inputs_become_months_and_chips_become_h100e() -> None:
+    w, found = world(), drawn()
+    per_chip = sp.h100e_per_chip(w, month_ends(START, END))
+    smuggled = w.number("supply", "chips_smuggled", "china", period="2026")
+    assert found.smuggled[24:36].tolist() == pytest.approx((smuggled / 12 * per_chip[24:36]).tolist())
+    past = [w.number("supply", "chips_smuggled", "china", period=y) for y in ("2022", "2023")]
+    mean = sp.h100e_per_chip(w, [date(2022, 7, 1), date(2023, 7, 1)])
+    assert found.opening[1] == pytest.approx(past[0] * mean[0] + past[1] * mean[1])
+    assert found.domestic[24:36].sum() == pytest.approx(w.number("supply", "domestic_output_h100e", "china", period="2026"))
+    assert found.imports[24:36].sum() == pytest.approx(w.number("supply", "licensed_imports_h100e", "china", period="2026"))
+    assert np.isnan(found.imports[36:]).all()
+    high = w.get("supply", "domestic_output_h100e", "china", period="2030").high
+    assert high is not None and policy("history").ceiling[72:84].sum() == pytest.approx(high)
+    shipped = sum(w.series("supply", "shipped_h100e", v)["2028Q3"].number for v in sp.MERCHANTS)
+    assert found.demand[54:57].sum() == pytest.approx(0.2 * shipped)
+
+
 def test_levels_are_met_at_year_ends_and_exports_begin_with_the_first_number() -> None:
     found = drawn()
     stated = [world().number("supply", "offshore_rented_h100e", "china", period=str(y)) for y in range(2024, 2032)]
     assert found.rented[DECEMBERS].tolist() == pytest.approx(stated)
+    assert found.rented[12 + 5] == pytest.approx(stated[0] + (stated[1] - stated[0]) * 181 / 365)
     assert (found.exportable[:11] == 0).all() and found.exportable[12] > 0
     assert found.exportable[-1] * 12 == pytest.approx(
         60_000 * world().number("accelerators", "dense_8bit_tops", "ascend_910c") / 1979

@@ -62,14 +62,14 @@ def test_the_grid_request_runs_ahead_of_site_control_by_its_lead() -> None:
 
 def test_two_clusters_one_supply_first_ready_first_served_and_nobody_overtakes() -> None:
     static = tiny_static()
-    # Month starts fall on day 182 (1 July 2024) and 213; 10,000 chips a month from day 0.
+    # 10,000 chips a month; those of 1 January come before the plans and go to others, so stock builds from 1 February.
     draws = tiny_draws(static, [(0, 100, 0), (1, 1, 0)], chips_a_month=10_000)
     log = play(static, draws)
     assert days(log, Mark.READY) == [SHELL, SHELL + 1]
-    # 70,000 chips by 1 July; 100,000 are there with the tenth delivery on 1 October 2024, day 274.
-    assert days(log, Mark.SHIPPED, root=0) == [274]
-    # The small one is ready for ten times what is in stock, but waits behind until 1 November (day 305).
-    assert days(log, Mark.SHIPPED, root=1) == [305]
+    # 60,000 chips by 1 July; 100,000 are there with the tenth delivery on 1 November 2024, day 305.
+    assert days(log, Mark.SHIPPED, root=0) == [305]
+    # The small one could be filled from stock since day 181, but waits behind until 1 December (day 335).
+    assert days(log, Mark.SHIPPED, root=1) == [335]
 
 
 def test_a_licence_is_filed_ahead_and_delays_only_by_what_is_left() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ints, tiny_draws, tiny_static
-from test_story import REST, SHELL, licence_abroad, pot_of
+from test_story import SHELL, licence_abroad, pot_of
 
 from simulator.compile import Cited
 from simulator.events import Mark
