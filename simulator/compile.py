@@ -93,6 +93,12 @@ def scenario_world(scenario: Scenario, world: World) -> World:
         raise refuse(scenario.name, str(error), field="inputs") from None
 
 
+NOT_SIMULATED = {
+    "uveu-denominator", "uveu-test-date", "uveu-breach", "lpp-consignee", "failed-chips", "straddling-application",
+}  # fmt: skip
+"""Disputed points that `controls.ruling` honours and the engine does not: a scenario that chooses a reading is refused."""
+
+
 def check_horizon(scenario: Scenario, world: World) -> None:
     """Runs begin on a 1 January whose eve the fleets are known for, and end with a month. Raises InputProblems otherwise."""
     from simulator.problems import InputProblems, Problem
@@ -119,6 +125,10 @@ def compile_scenario(scenario: Scenario, world: World, sampler: Sampler | None =
     check_horizon(scenario, world)
     changed = scenario_world(scenario, world)
     law = scenario_law(scenario)
+    if idle := sorted(set(scenario.policy.readings) & NOT_SIMULATED):
+        from simulator.problems import refuse
+
+        raise refuse(scenario.name, "runs do not depend on this reading yet; only rulings do", field=f"policy.readings.{idle[0]}")
     if scenario.policy.grants_overlay:
         from simulator.problems import refuse
 
@@ -216,6 +226,7 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
         authorisation_median=np.array([round(m * TICKS_PER_DAY) for m in median], dtype=np.int64),
         authorisation_spread=np.array(spread),
         authorisation_grant=np.array(grant, dtype=np.int64),
+        authorisation_usd_a_year=np.array([_upkeep(law, day) for day in days], dtype=np.int64),
         allow_relocation=scenario.mechanisms.relocation,
         allow_uveu=scenario.mechanisms.uveu,
         allow_lpp=scenario.mechanisms.lpp,
@@ -224,18 +235,29 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
 
 
 BY_SEGMENT = (
-    "law_ticks", "needs_licence", "rule", "posture", "lpp_rule", "uveu_rule", "law_changes", "outlook", "outlook_wait", "lpp_limit",
+    "law_ticks", "needs_licence", "rule", "posture", "lpp_rule", "uveu_rule", "law_changes", "authorisation_usd_a_year", "lpp_limit",
     "uveu_single_ppm", "uveu_tier1_ppm", "uveu_us_ppm", "trusted", "allocation", "allocation_window", "allocation_counts",
     "allocation_rule", "approve_below", "deny_above", "review_median", "review_spread",
 )  # fmt: skip
 """Fields of `Static` whose first index is the law segment."""
+BY_HOPE_AND_SEGMENT = ("outlook", "outlook_wait")
 
 
 def _without_repeats(static: Static) -> Static:
     """Drop segments in which nothing differs from the one before: a change of law that changes nothing is no event."""
     said = [getattr(static, name) for name in BY_SEGMENT if name not in ("law_ticks", "law_changes")]
+    said += [np.moveaxis(getattr(static, name), 1, 0) for name in BY_HOPE_AND_SEGMENT]
     keep = [s == 0 or any((table[s] != table[s - 1]).any() for table in said) for s in range(len(static.law_ticks))]
-    return replace(static, **{name: getattr(static, name)[keep] for name in BY_SEGMENT})
+    kept = {name: getattr(static, name)[keep] for name in BY_SEGMENT}
+    return replace(static, **kept, **{name: getattr(static, name)[:, keep] for name in BY_HOPE_AND_SEGMENT})
+
+
+def _upkeep(law: Law, day: date) -> int:
+    """USD a company spends a year to keep a universal authorisation: guidelines kept, and two reports; 0 where none is offered."""
+    if law.uveu_ratios(day) is None:
+        return 0
+    reports = law.at("report.cost_usd", day) * 2 if law.has("report.cost_usd", day) else 0
+    return round(law.at("uveu.annual_cost_usd", day) + reports) if law.has("uveu.annual_cost_usd", day) else 0
 
 
 def _shipping_generation(world: World, f: Frame) -> np.ndarray:
@@ -264,7 +286,7 @@ class _LawTables:
         self.lpp, self.uveu = (np.full((s, k, c, a), -1, dtype=np.int64) for _ in range(2))
         self.allocation, self.pot_rule = (np.full((s, c), NO_POT, dtype=np.int64) for _ in range(2))
         self.window, self.counts, self.trusted = (np.zeros((s, c), dtype=np.int64) for _ in range(3))
-        self.outlook, self.outlook_wait = (np.zeros((s, k, c), dtype=np.int64) for _ in range(2))
+        self.outlook, self.outlook_wait = (np.zeros((2, s, k, c), dtype=np.int64) for _ in range(2))
         self.changes = np.full(s, -1, dtype=np.int64)
         self.ratios = np.zeros((s, 3), dtype=np.int64)
         self.approve, self.deny, self.review_median = (np.zeros((s, len(Posture)), dtype=np.int64) for _ in range(3))
@@ -314,8 +336,10 @@ class _LawTables:
                     None,
                 )
                 if twin is not None:
-                    for table in (self.needs, self.rule, self.posture, self.lpp, self.uveu, self.outlook, self.outlook_wait):
+                    for table in (self.needs, self.rule, self.posture, self.lpp, self.uveu):
                         table[i, kk] = table[i, twin]
+                    for table in (self.outlook, self.outlook_wait):
+                        table[:, i, kk] = table[:, i, twin]
                     continue
                 for cc, country in enumerate(f.countries):
                     known: dict[tuple[bool, ...], int] = {}
@@ -409,11 +433,12 @@ class _LawTables:
             consignee=company,
             quantity_tpp=quantity[newest],
         )
-        if not need.needs_licence or "uveu" in need.exceptions:
+        if not need.needs_licence:
             return
+        hopes = (0,) if "uveu" in need.exceptions else (0, 1)
         approve = law.outcome(need.review, day)[0] if need.review and law.has(f"outcome.{need.review}.approve", day) else 0.0
         if approve < HOPELESS:
-            self.outlook[i, k, c] = BARRED
+            self.outlook[hopes, i, k, c] = BARRED
             return
-        self.outlook[i, k, c] = round(float(np.log(approve)) * SCORE_ONE)
-        self.outlook_wait[i, k, c] = round(law.licence_days(need.review or "", day)[0] / DAYS_PER_YEAR * FACTOR_ONE)
+        self.outlook[hopes, i, k, c] = round(float(np.log(approve)) * SCORE_ONE)
+        self.outlook_wait[hopes, i, k, c] = round(law.licence_days(need.review or "", day)[0] / DAYS_PER_YEAR * FACTOR_ONE)

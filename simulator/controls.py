@@ -654,13 +654,14 @@ class Law:
         return until
 
     def holds(self, start: date, end: date) -> list[Hold]:
-        """Holds that touch a period, each under the regime that then governs."""
-        return [
+        """Holds that touch a period, each once, under the regime that governs when it begins; in order of their dates."""
+        found = [
             h
-            for _, _, regime in self._spans()
+            for begins, until, regime in self._spans()
             for h in regime.holds
-            if h.from_ < end and h.until > start and self.regime(h.from_) is regime
+            if begins <= h.from_ < until and h.from_ < end and h.until > start
         ]
+        return sorted(found, key=lambda h: (h.from_, h.until))
 
     def grants(self, start: date, end: date) -> list[Grant]:
         """Real dated grants in a period (the overlay of history), in order of date."""
@@ -676,8 +677,11 @@ class Law:
     def change_dates(self, start: date, end: date) -> list[date]:
         """Days after `start`, up to `end`, on which what is required, announced or limited changes: sorted, without repeats."""
         found: set[date] = set()
+        before: Regime | None = None
         for begins, until, regime in self._spans():
-            days: set[date] = {begins}
+            # A step of the timeline to the law already in force changes nothing.
+            days: set[date] = set() if regime is before else {begins}
+            before = regime
             rules: list[Provision | LicenceException] = [*regime.provisions, *regime.exceptions.values()]
             for rule in rules:
                 days |= _dates(regime, rule).all()
@@ -898,25 +902,24 @@ class LeafDifference(NamedTuple):
     old: Any
     new: Any
     unit: str
-    citation: str
+    old_citation: str
+    new_citation: str
+    title: str
+    """What the number is, in words; empty if the regime only has its id."""
 
 
 def leaf_differences(a: Regime, b: Regime, on: date) -> list[LeafDifference]:
     """Leaves whose values differ between two regimes on a day (None where one lacks it), by id."""
     found = []
     for key in sorted({*a.leaves, *b.leaves}):
-        values: list[Any] = []
-        said: Leaf | None = None
-        for regime in (a, b):
-            try:
-                leaf = regime.leaves[key].at(on)
-            except LookupError:
-                values.append(None)
-            else:
-                values.append(leaf.value)
-                said = leaf
+        dated = [regime.leaves.get(key) for regime in (a, b)]
+        old, new = (leaf.at(on) if leaf is not None and leaf.steps[0][0] <= on else None for leaf in dated)
+        values = [leaf.value if leaf is not None else None for leaf in (old, new)]
+        cited = [leaf.citation if leaf is not None else "" for leaf in (old, new)]
+        said = new or old
         if values[0] != values[1] and said is not None:
-            found.append(LeafDifference(key, values[0], values[1], said.unit, said.citation or said.reason))
+            title = next((leaf.title for leaf in reversed(dated) if leaf is not None and leaf.title), "")
+            found.append(LeafDifference(key, values[0], values[1], said.unit, cited[0], cited[1], title))
     return found
 
 

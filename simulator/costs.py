@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.events import Log, Mark
-from simulator.static import Draws, Route, Static
+from simulator.static import Draws, Route, Static, authorisation_ticks
 from simulator.units import DAYS_PER_YEAR, PPM, TICKS_PER_DAY
 
 if TYPE_CHECKING:
@@ -89,12 +89,11 @@ def _compliance(static: Static, draws: Draws, log: Log, life: Lives, steps: Step
         home = np.full(len(companies), static.home)
         fee = np.where(static.authorisation_applied >= 0, float(draws.authorisation_usd), 0.0)
         total += steps(static.authorisation_applied, companies, home, fee)
-        # Kept as long as the law offers it: a monthly share of the yearly cost from the application on.
-        offered = np.asarray((static.uveu_rule >= 0).any(axis=(2, 3)))
+        # Kept from the grant as long as the law offers it: a twelfth of the yearly cost at the beginning of each month.
+        held_from = np.array(authorisation_ticks(static, draws)[1])
         for month, tick in enumerate(static.month_starts[:-1].tolist()):
             segment = int(np.searchsorted(static.law_ticks, tick, side="right")) - 1
-            kept = offered[segment] & (static.authorisation_applied <= tick)
-            total[month:, :, static.home] += kept * draws.authorisation_usd_a_year / 12
+            total[month:, :, static.home] += (held_from <= tick) * (static.authorisation_usd_a_year[segment] / 12)
     return total
 
 

@@ -66,7 +66,7 @@ class Mark(IntEnum):
     CHANGED = 21
     DELIVERED = 22  # a month's chips reach the company; pool = accelerator; quantity: chips
     DECLINED = 24  # a month's chips beyond what the company's sites will need; pool = accelerator; quantity: chips
-    DRAWN = 23  # taken from a country's pot; pool = country; quantity: TPP
+    DRAWN = 23  # taken from a country's pot; pool = country; quantity: TPP, negative when it goes back to the pot
 
 
 class Order(IntEnum):

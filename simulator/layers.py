@@ -6,6 +6,7 @@ reported together; what is faulty is left out, so that the rest is still checked
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ from simulator.scenario import (
     shipped_scenarios,
     value_in_words,
 )
-from simulator.yamlfile import FieldPath, YamlFile, dotted, parse_yaml, read_yaml
+from simulator.yamlfile import MERGE, FieldPath, YamlFile, dotted, parse_yaml, printable, read_yaml
 
 _INNER: dict[tuple[type[BaseModel], str], tuple[type[BaseModel], int]] = {
     # key of a mapping -> the model found that many steps down the path
@@ -66,7 +67,18 @@ def _keys_at(model: type[BaseModel], place: FieldPath) -> dict[str, str]:
     return {(info.alias or name): info.description or "" for name, info in model.model_fields.items()}
 
 
-def _sentence(error: ErrorDetails, model: type[BaseModel], place: FieldPath) -> str:
+_INSTEAD: dict[FieldPath, str] = {
+    ("policy",): "one field at a time, --set policy.FIELD=VALUE",
+    ("policy", "set"): "--set policy.set.LEAF=VALUE",
+    ("policy", "readings"): "--set policy.readings.POINT=READING",
+    ("policy", "later"): "--set 'policy.later=[{from: 2028-01-01, regime: NAME}]'",
+    ("mechanisms",): "--set mechanisms.NAME=false",
+    ("inputs",): "--set 'inputs=[{table: TABLE, parameter: NAME, multiply: FACTOR, reason: WHY}]'",
+}
+"""What to write on the command line, where there are no lines to indent."""
+
+
+def _sentence(error: ErrorDetails, model: type[BaseModel], place: FieldPath, on_command_line: bool) -> str:
     """One finding of pydantic as: what is wrong, and what to write instead."""
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
@@ -74,6 +86,14 @@ def _sentence(error: ErrorDetails, model: type[BaseModel], place: FieldPath) -> 
         return f"unknown key; allowed are {', '.join(allowed)}{nearest(place[-1], allowed)}"
     if kind == "missing":
         return f"is missing; give it ({_keys_at(model, place[:-1])[str(place[-1])].rstrip('.')})"
+    if on_command_line and kind in ("model_type", "dict_type", "model_attributes_type", "list_type", "tuple_type"):
+        if place[:2] == ("policy", "set") and len(place) == 3 and isinstance(value, str | int | float):
+            plain = str(value).lower() if isinstance(value, bool) else value
+            return f"{shown(value)} has no place to say why; write --set policy.set.{shown(place[2])[1:-1]}={plain}"
+        known = next((place[:length] for length in (2, 1) if place[:length] in _INSTEAD), None)
+        if known:
+            what = "a list" if kind in ("list_type", "tuple_type") else "a mapping"
+            return f"{shown(value)} is not {what}; write {_INSTEAD[known]}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"{shown(value)} is not a mapping; write `key: value` lines, indented below it"
     if kind in ("list_type", "tuple_type"):
@@ -171,27 +191,35 @@ class Reader:
         if self.problems:
             raise InputProblems(self.problems)
 
-    def layers(self, model: type[Content], raw: Any, label: str, file: str, lines: Callable[[FieldPath], int]) -> list[_Layer]:
+    def layers(self, model: type[Content], source: YamlFile, label: str, *, on_command_line: bool = False) -> list[_Layer]:
         """The layer a file holds, then its named blocks. Faulty parts are reported and left out, the rest is still checked."""
+        raw, file = source.content, printable(source.path)
+        lines = (lambda _: 0) if on_command_line else source.line
         if not isinstance(raw, dict):
-            message = f"{shown(raw)} is not a mapping; a scenario is written in `key: value` lines"
-            self.problems.append(Problem(file, lines(()), "", message))
+            if () not in source.spoilt:
+                message = f"{shown(raw)} is not a mapping; a scenario is written in `key: value` lines"
+                self.problems.append(Problem(file, lines(()), "", message))
             self.complete = False
             return []
-        left_out: set[FieldPath] = set()
-        told = self._check_changes(raw, (), file, lines)
+        # What the file itself could not say has been reported; keys that a merge would bring may be the ones that are missing.
+        self.complete &= not any(place[-1] == MERGE for place in source.spoilt)
+        left_out = {_whole(place) for place in source.spoilt}
+        told = self._check_changes(raw, (), source, lines)
         for name, block in raw["overrides"].items() if isinstance(raw.get("overrides"), dict) else ():
             if isinstance(block, dict):
-                told |= self._check_changes(block, ("overrides", name), file, lines)
+                told |= self._check_changes(block, ("overrides", name), source, lines)
         try:
             content = model.model_validate(raw)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 place = tuple(part for part in detail["loc"] if part != "[key]")
-                if place not in told:
-                    self.problems.append(Problem(file, lines(place), _field(place), _sentence(detail, model, place)))
+                merged = detail["type"] == "missing" and (*place[:-1], MERGE) in source.spoilt
+                if place not in told and not merged and not source.hides(place):
+                    sentence = _sentence(detail, model, place, on_command_line)
+                    self.problems.append(Problem(file, lines(place), _field(place), sentence))
                 # What is missing is filled in below, or takes the change it belongs to with it.
                 left_out.add(_whole(place))
+        if left_out:
             for place in left_out:
                 raw = _without(raw, place)
             words = {"name": "unnamed", "title": "Untitled", "supposes": "Unknown."} if model is ScenarioFile else {}
@@ -205,15 +233,19 @@ class Reader:
             self._check_layer(each)
         return found
 
-    def _check_changes(self, raw: dict[str, Any], at: FieldPath, file: str, lines: Callable[[FieldPath], int]) -> set[FieldPath]:
+    def _check_changes(
+        self, raw: dict[str, Any], at: FieldPath, source: YamlFile, lines: Callable[[FieldPath], int]
+    ) -> set[FieldPath]:
         """Report faults between the keys of each input change, even where a single key is faulty too; returns those changes."""
         told: set[FieldPath] = set()
         for index, change in enumerate(raw["inputs"] if isinstance(raw.get("inputs"), list) else ()):
-            if isinstance(change, dict):
-                for key, message in change_problems(change):
-                    place = (*at, "inputs", index, *([key] if key else []))
-                    self.problems.append(Problem(file, lines(place), _field(place), message))
-                    told.add((*at, "inputs", index))
+            whole = (*at, "inputs", index)
+            unsure = any(place[: len(whole)] == whole for place in source.spoilt)
+            for key, message in change_problems(change) if isinstance(change, dict) else ():
+                place = (*whole, *([key] if key else []))
+                if not unsure:
+                    self.problems.append(Problem(printable(source.path), lines(place), _field(place), message))
+                told.add(whole)
         return told
 
     def _check_layer(self, layer: _Layer) -> None:
@@ -239,7 +271,7 @@ class Reader:
     def file(self, model: type[Content], path: Path, label: str | None = None) -> list[_Layer]:
         """The layers of a file; none, with the problems kept, if it cannot be read."""
         try:
-            source = read_yaml(_near(path))
+            source = read_yaml(_near(path), self.problems)
         except InputProblems as unreadable:
             self.problems += unreadable.problems
             self.complete = False
@@ -247,7 +279,7 @@ class Reader:
         return self.source(model, source, label or path.stem, named=path.stem)
 
     def source(self, model: type[Content], source: YamlFile, label: str, named: str = "") -> list[_Layer]:
-        found = self.layers(model, source.content, label, str(source.path), source.line)
+        found = self.layers(model, source, label)
         if named and found and isinstance(found[0].content, ScenarioFile) and ("name",) not in found[0].left_out:
             name = found[0].content.name
             if name != named:
@@ -274,7 +306,7 @@ class Reader:
             trouble = ""
             if parent is None:
                 offer = shipped_scenarios()
-                beside = "beside this file or among the shipped ones" if path else "among the shipped ones"
+                beside = "beside this file, below it or among the shipped ones" if path else "among the shipped ones"
                 trouble = f"no scenario {content.extends!r} {beside} ({', '.join(offer)}){nearest(content.extends, offer)}"
             elif parent.resolve() in seen:
                 trouble = f"goes round in a circle: {' -> '.join([*names, parent.stem])}; one of them must not extend the other"
@@ -304,6 +336,7 @@ class Reader:
 
     def setting(self, written: str) -> list[_Layer]:
         """The layer a `key=value` of the command line stands for; the value is read as YAML."""
+        written = printable(written)
         label = f"--set {written if written.isprintable() and len(written) <= 200 else shown(written)}"
         key, sign, text = written.partition("=")
         key = key.strip()
@@ -324,7 +357,7 @@ class Reader:
         raw: Any = value
         for part in reversed(path):
             raw = {part: raw}
-        return self.layers(Override, raw, label, label, lambda _: 0)
+        return self.layers(Override, YamlFile(Path(label), raw, {}), label, on_command_line=True)
 
 
 def _field(place: FieldPath) -> str:
@@ -333,9 +366,9 @@ def _field(place: FieldPath) -> str:
 
 
 def _near(path: Path) -> Path:
-    """The path as messages show it: from the working folder if it lies below it."""
+    """The path as messages show it: from the working folder if it lies below it, else as given. Links keep their names."""
     try:
-        return path.resolve().relative_to(Path.cwd().resolve())
+        return Path(os.path.abspath(path)).relative_to(Path.cwd())
     except (ValueError, OSError):
         return path
 

@@ -321,7 +321,7 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
     h100e = fleet_h100e[None] + steps(life.online, life.company, life.country, life.h100e_ppm / PPM)
 
     delivered = np.cumsum((costs.deliveries(static, log) * static.h100e_ppm).sum(axis=2) / PPM, axis=0)
-    opening = (draws.opening_stock * static.h100e_ppm).sum(axis=1) / PPM
+    opening = ((draws.opening_stock + draws.under_way) * static.h100e_ppm).sum(axis=1) / PPM
     stock = np.zeros((t, k, c))
     stock[:, :, static.home] = delivered + opening[None] - (h100e - fleet_h100e[None]).sum(axis=2)
 

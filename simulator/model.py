@@ -16,13 +16,12 @@ import simpy
 from simulator.controls import allocation_allows, lpp_allows, uveu_test
 from simulator.events import Log, Mark, Order, Row, Stage, to_log
 from simulator.pools import ChipQueue, Claim, Pot
-from simulator.static import BARRED, NO_POT, Draws, Static, Timed
+from simulator.static import BARRED, FACTOR_BITS, NO_POT, Draws, Static, Timed, authorisation_ticks, read_table
 from simulator.units import MW_SIXTEENTHS, PPM
 
 Steps: TypeAlias = Generator[simpy.Event, Any, Any]
 
 WATTS_PER_SIXTEENTH = 1_000_000 // MW_SIXTEENTHS
-FACTOR_BITS = 20
 
 TIMED = {
     Stage.SITE_SELECTION: Timed.SITE_SELECTION,
@@ -34,13 +33,6 @@ TIMED = {
     Stage.INSTALLATION: Timed.INSTALLATION,
     Stage.COMMISSIONING: Timed.COMMISSIONING,
 }
-
-
-def read_table(table: Any, u: int) -> int:
-    """The multiplier of a quantile table at a uniform 62-bit integer, interpolated in integers (`draws.look_up` for one number)."""
-    i, fraction = u >> 52, u >> 32 & 0xFFFFF
-    low = int(table[i])
-    return low + ((int(table[i + 1]) - low) * fraction >> FACTOR_BITS)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +51,13 @@ class Project:
     expected_ready: int = 0
     ready: int = -1
     branches_left: int = 2
+    left: frozenset[int] = frozenset()
+    """Countries this lineage has given up before"""
     filings: int = 0
+    decided: int = 0
+    patience_ends: int = -1
+    pledged_tpp: int = 0
+    """Counted TPP this project holds of the authorisation's headroom between clearance and shipment"""
     licensed_tpp: int = 0
     licence_rule: int = -1
     refused_tpp: int = 0
@@ -99,6 +97,7 @@ class Expansion:
         self.allocation, self.window = static.allocation.tolist(), static.allocation_window.tolist()
         self.trusted = static.trusted.tolist()
         self.outlook = static.outlook + (static.outlook_wait * draws.choice_per_year >> FACTOR_BITS)
+        self.fleet_room = ((draws.fleet_chips * static.watts).sum(axis=(1, 2)) // WATTS_PER_SIXTEENTH).tolist()
         self.year_starts = static.year_starts.tolist()
         self.counted_tpp = static.counted_tpp.tolist()
 
@@ -117,7 +116,11 @@ class Expansion:
         # Owned controlled TPP by country, wherever received; chips in stock are at home.
         self.owned = [[0] * len(static.countries) for _ in companies]
         self.waiting: dict[tuple[int, int], simpy.Event] = {}
-        self.authorised_from = [self._authorisation_tick(k) for k in companies]
+        self.decided_on, self.authorised_from = authorisation_ticks(static, draws)
+        # Headroom of the authorisation promised to cleared sites whose chips have not left yet.
+        self.pledged = [[0] * len(static.countries) for _ in companies]
+        # What companies drew from pots that counted but did not limit yet.
+        self.counted_early = [[0] * len(static.countries) for _ in companies]
         self._open_fleet()
 
     # ------------------------------------------------------------------ the story
@@ -139,8 +142,12 @@ class Expansion:
             if refusal is not None:
                 return self.give_up(p, refusal, power, shell)
             yield site
-            if self.now < 0:  # ready before the start date: part of the opening fleet
+            if self.in_opening_fleet(p):
+                self.pledge(p, 0)
+                self.coming[p.company, p.vendor].pop((p.root, p.hop), None)
                 return self.mark(p, Stage.PROJECT, Mark.IN_FLEET, quantity=p.mw16)
+            if not self.may_still_ship(p):
+                continue  # the law has changed since clearance: ask again before gathering chips
             chips = yield from self.obtain_chips(p)
             if self.ship(p, chips):
                 break  # the law is read again on the day of export
@@ -178,27 +185,31 @@ class Expansion:
         """
         self.mark(p, Stage.CLEARANCE, Mark.START, pool=p.country)
         yield self.at(p.expected_ready - self.draws.filing_lead, Order.RULING, p, Stage.CLEARANCE)
-        patience = max(p.expected_ready, self.now) + int(self.draws.patience[p.root])
-        in_line = -1  # the provision whose pot this project is waiting for
+        if p.patience_ends < 0:
+            p.patience_ends = max(p.expected_ready, self.now) + int(self.draws.patience[p.root])
+        patience = p.patience_ends
+        in_line, stage = -1, Stage.ALLOCATION  # the provision whose headroom this project is waiting for
         while True:
-            accelerator = p.refused_item if p.refused_tpp else self.generation(p)
-            chips = -(-p.mw16 * WATTS_PER_SIXTEENTH // self.watts[accelerator])
-            quantity = p.refused_tpp or chips * self.tpp[accelerator]
+            accelerator, quantity = self.needed(p)
             passed = self.passes(p, accelerator, quantity, at_hand=p.refused_tpp > 0)
             rule = self.rule[self.segment][p.company][p.country][accelerator]
             asked = quantity if passed is not None else self.fits(p, quantity)
-            if asked is None:  # the country's pot is empty for a phase of this size
+            if asked is None:  # the country's pot has no room for a phase of this size
                 if in_line < 0:
-                    in_line = self.pot_rule(p.country)
-                    self.mark(p, Stage.ALLOCATION, Mark.START, rule=in_line, pool=p.country, quantity=quantity)
+                    in_line, stage = self.pot_rule(p.country), Stage.ALLOCATION
+                    if (uveu := self.authorising(p, accelerator)) >= 0:  # authorised, but its shares do not hold
+                        in_line, stage = uveu, Stage.AUTHORISATION
+                    self.mark(p, stage, Mark.START, rule=in_line, pool=p.country, quantity=quantity)
                 if (yield from self.wait(p, patience)) != "patience":
                     continue
             if in_line >= 0:
-                self.mark(p, Stage.ALLOCATION, Mark.END, rule=in_line, pool=p.country)
+                self.mark(p, stage, Mark.END, rule=in_line, pool=p.country)
             if asked is None:
                 return self.refused(p, in_line)
             in_line = -1
             if passed is not None:
+                if passed == self.authorising(p, accelerator):
+                    self.pledge(p, quantity if self.counted_tpp[accelerator] else 0)
                 return self.mark(p, Stage.CLEARANCE, Mark.CLEARED, rule=passed, pool=p.country)
             answer = yield from self.apply_for_licence(p, accelerator, rule, asked, patience)
             if answer == "granted":
@@ -210,7 +221,7 @@ class Expansion:
     def apply_for_licence(self, p: Project, accelerator: int, rule: int, quantity: int, patience: int) -> Steps:
         """File, wait for the decision, and take it. Returns granted, refused or again."""
         static, attempt = self.static, p.filings
-        if attempt >= self.draws.largest_filings:
+        if p.decided >= self.draws.largest_filings or attempt >= self.draws.licence_time.shape[2]:
             return "refused"
         p.filings += 1
         self.mark(p, Stage.LICENCE_REVIEW, Mark.FILED, rule=rule, pool=p.country, quantity=quantity)
@@ -222,6 +233,7 @@ class Expansion:
                 self.mark(p, Stage.LICENCE_REVIEW, Mark.END, rule=rule, pool=p.country)
                 return "refused" if answer == "patience" else "again"
         self.mark(p, Stage.LICENCE_REVIEW, Mark.END, rule=rule, pool=p.country)
+        p.decided += 1
 
         posture = self.posture[self.segment][p.company][p.country][accelerator]
         outcome = int(self.draws.licence_outcome[p.root, p.hop, attempt])
@@ -235,12 +247,12 @@ class Expansion:
                 self.mark(p, Stage.LICENCE_REVIEW, Mark.APPROVED, rule=rule, pool=p.country, quantity=quantity)
                 return "granted"
             self.mark(p, Stage.LICENCE_REVIEW, Mark.RETURNED, rule=self.pot_rule(p.country), pool=p.country, quantity=quantity)
-            return "again" if p.filings < self.draws.largest_filings else "refused"  # may be filed smaller at once
+            return "again" if p.decided < self.draws.largest_filings else "refused"  # may be filed smaller at once
         if outcome >= static.deny_above[self.segment, posture]:
             self.mark(p, Stage.LICENCE_REVIEW, Mark.DENIED, rule=rule, pool=p.country, quantity=quantity)
             return "refused"
         self.mark(p, Stage.LICENCE_REVIEW, Mark.RETURNED, rule=rule, pool=p.country, quantity=quantity)
-        if p.filings >= self.draws.largest_filings:
+        if p.decided >= self.draws.largest_filings:
             return "refused"
         again = self.now + int(self.draws.refile[p.root])
         answer = yield from self.wait(p, patience, until=again, listen=False)
@@ -263,6 +275,7 @@ class Expansion:
         """Export what was gathered, if the law of the day still lets it pass."""
         quantity = sum(chips * self.tpp[a] for a, chips in claim.taken.items())
         needs = self.needs[self.segment][p.company][p.country]
+        self.pledge(p, 0)
         rule = p.licence_rule
         if p.licence_rule < 0 or quantity > p.licensed_tpp:
             # Every kind of chip in the shipment must pass; a controlled one decides what the log says.
@@ -284,13 +297,14 @@ class Expansion:
             p.mw16 -= missing
             self.mark(p, Stage.PROJECT, Mark.DOWNSIZED, rule=p.licence_rule, pool=p.market, quantity=missing)
         self.coming[p.company, p.vendor].pop((p.root, p.hop), None)
+        moved = sum(chips * self.counted_tpp[a] for a, chips in claim.taken.items())
         self.mark(p, Stage.SHIPPING, Mark.SHIPPED, rule=rule, pool=p.country, quantity=quantity)
-        if self.static.allocation_counts[self.segment, p.country]:  # counted already, limited later
+        if moved and self.static.allocation_counts[self.segment, p.country]:  # counted already, limited later
             pot = self.pots[p.country]
             pot.open(self.window[self.segment][p.country])
-            pot.used += quantity
-            self.mark(p, Stage.ALLOCATION, Mark.DRAWN, rule=self.pot_rule(p.country), pool=p.country, quantity=quantity)
-        moved = sum(chips * self.counted_tpp[a] for a, chips in claim.taken.items())
+            pot.used += moved
+            self.counted_early[p.company][p.country] += moved
+            self.mark(p, Stage.ALLOCATION, Mark.DRAWN, rule=self.pot_rule(p.country), pool=p.country, quantity=moved)
         self.owned[p.company][self.static.home] -= moved
         self.owned[p.company][p.country] += moved
         return True
@@ -304,6 +318,7 @@ class Expansion:
 
     def refused(self, p: Project, rule: int) -> int:
         """Close the clearance with a refusal; the provision is the answer."""
+        self.pledge(p, 0)
         self.mark(p, Stage.CLEARANCE, Mark.END, rule=rule, pool=p.country)
         return rule
 
@@ -323,16 +338,20 @@ class Expansion:
 
     # ------------------------------------------------------------------ decisions
 
-    def choose_market(self, p: Project, leaving: int = -1) -> bool:
-        """Pick the market with the highest score under the law announced today; False if every one is barred."""
-        score = self.draws.appeal[p.root] + self.outlook[self.segment, p.company][self.static.market_country]
+    def choose_market(self, p: Project) -> bool:
+        """Pick the market with the highest score under the law announced today; False if every one is barred.
+
+        A company that holds the universal authorisation, or waits for it, does not fear the licence it stands for.
+        """
+        outlook = self.outlook[int(self.hopes_for_authorisation(p.company)), self.segment, p.company]
+        score = self.draws.appeal[p.root] + outlook[self.static.market_country]
         forced = int(self.draws.forced_country[p.root])
-        if forced >= 0 and leaving < 0:
+        if forced >= 0 and not p.left:
             inside = self.static.market_country == forced
             best = int((self.draws.appeal[p.root] + (inside - 1) * (1 << 40)).argmax())
         else:
-            if leaving >= 0:
-                score = score + (self.static.market_country == leaving) * BARRED
+            for country in p.left:
+                score = score + (self.static.market_country == country) * BARRED
             best = int(score.argmax())
             if score[best] <= BARRED // 2:
                 return False
@@ -343,8 +362,8 @@ class Expansion:
         """A successor in another country, if the company looks for one and finds one; the lineage keeps its luck."""
         if not self.static.allow_relocation or p.hop >= self.draws.largest_hop or not self.draws.relocates[p.root, p.hop]:
             return None
-        successor = Project(p.root, p.hop + 1, self.now, p.mw16, p.company, p.vendor, p.route)
-        return successor if self.choose_market(successor, leaving=p.country) else None
+        successor = Project(p.root, p.hop + 1, self.now, p.mw16, p.company, p.vendor, p.route, left=p.left | {p.country})
+        return successor if self.choose_market(successor) else None
 
     def expect_ready(self, p: Project) -> int:
         """The tick at which power and shell will both be there (nothing is contended in these branches)."""
@@ -371,17 +390,21 @@ class Expansion:
             used = self.lpp_used.get((p.company, self.year()), 0)
             if lpp_allows(used, quantity, int(static.lpp_limit[segment])):
                 return int(static.lpp_rule[where])
-        if static.allow_uveu and static.uveu_rule[where] >= 0 and self.now >= self.authorised_from[p.company]:
+        if (uveu := self.authorising(p, accelerator)) >= 0:
             owned, trusted = self.owned[p.company], self.trusted[segment]
             counted = quantity if at_hand else 0  # count them once
             total = sum(owned) - counted
-            at_home = owned[static.home] - counted
-            tier1 = sum(tpp for tpp, counts in zip(owned, trusted, strict=True) if counts) - counted
+            pledged = self.pledged[p.company]
+            abroad, untrusted = sum(pledged) - p.pledged_tpp, -p.pledged_tpp * (not trusted[p.country])
+            untrusted += sum(tpp for tpp, counts in zip(pledged, trusted, strict=True) if not counts)
+            at_home = owned[static.home] - counted - abroad
+            tier1 = sum(tpp for tpp, counts in zip(owned, trusted, strict=True) if counts) - counted - untrusted
+            there = owned[p.country] + pledged[p.country] - p.pledged_tpp
             if at_home >= 0 and not uveu_test(
                 quantity,
                 p.country == static.home,
                 bool(trusted[p.country]),
-                owned[p.country],
+                there,
                 tier1,
                 at_home,
                 total,
@@ -389,8 +412,46 @@ class Expansion:
                 int(static.uveu_tier1_ppm[segment]),
                 int(static.uveu_us_ppm[segment]),
             ):
-                return int(static.uveu_rule[where])
+                return uveu
         return None
+
+    def authorising(self, p: Project, accelerator: int) -> int:
+        """The provision of the universal authorisation, if this company holds one and the law offers it here; else -1."""
+        if not self.static.allow_uveu or self.now < self.authorised_from[p.company]:
+            return -1
+        return int(self.static.uveu_rule[self.segment, p.company, p.country, accelerator])
+
+    def granted(self, company: int) -> bool:
+        """Whether the company's application for the authorisation ends, or has ended, in a grant."""
+        return self.static.allow_uveu and self.authorised_from[company] < self.static.horizon
+
+    def hopes_for_authorisation(self, company: int) -> bool:
+        """Whether a planner at this company counts on the authorisation today: held, or not yet decided."""
+        return self.static.allow_uveu and (self.now < self.decided_on[company] or self.granted(company))
+
+    def pledge(self, p: Project, tpp: int) -> None:
+        """Hold this much of the company's headroom for a cleared site; 0 lets it go."""
+        self.pledged[p.company][p.country] += tpp - p.pledged_tpp
+        p.pledged_tpp = tpp
+
+    def needed(self, p: Project) -> tuple[int, int]:
+        """What clearance is asked for: the accelerator, and TPP; what was stopped at shipment, or what the site will need."""
+        if p.refused_tpp:
+            return p.refused_item, p.refused_tpp
+        accelerator = self.generation(p)
+        return accelerator, -(-p.mw16 * WATTS_PER_SIXTEENTH // self.watts[accelerator]) * self.tpp[accelerator]
+
+    def may_still_ship(self, p: Project) -> bool:
+        """Whether a cleared site would still pass under the law of today."""
+        return p.licence_rule >= 0 or self.passes(p, *self.needed(p), at_hand=p.refused_tpp > 0) is not None
+
+    def in_opening_fleet(self, p: Project) -> bool:
+        """Whether a site would have been online before the start, while the opening fleet still has room for it."""
+        rest = sum(self.length(p, stage) for stage in (Stage.SHIPPING, Stage.INSTALLATION, Stage.COMMISSIONING))
+        if self.now + rest > 0 or self.fleet_room[p.company] < p.mw16:
+            return False
+        self.fleet_room[p.company] -= p.mw16
+        return True
 
     def fits(self, p: Project, quantity: int) -> int | None:
         """The TPP to ask for in a licence: all, or what the country's pot still holds if that is worth filing, or None."""
@@ -451,7 +512,15 @@ class Expansion:
             self.wake()
 
     def deliveries(self) -> Steps:
-        """At the beginning of each month chips reach the companies' stocks, at home."""
+        """At the beginning of each month chips reach the companies' stocks, at home.
+
+        Chips under way on the start date reach sites beforehand, by the time it takes to ship and install them.
+        """
+        yield Alarm(self.env, -self.draws.under_way_ticks, Order.RELEASE)
+        for (k, v), queue in self.queues.items():
+            for a in queue.generations:
+                self.receive(k, queue, a, int(self.draws.under_way[k, a]))
+            self.serve_soon(k, v)
         for month in range(len(self.month_starts) - 1):
             yield Alarm(self.env, self.month_starts[month], Order.RELEASE)
             for (k, v), queue in self.queues.items():
@@ -482,14 +551,32 @@ class Expansion:
         queue.deliver(accelerator, chips)
         self.owned[company][self.static.home] += chips * self.counted_tpp[accelerator]
 
+    def authorisations(self) -> Steps:
+        """When a company is authorised, what it exported while quantities only counted becomes part of its authorised holding."""
+        for tick, company in sorted((tick, k) for k, tick in enumerate(self.authorised_from)):
+            if tick >= self.static.horizon:
+                return
+            yield Alarm(self.env, tick, Order.RELEASE)
+            for country, early in enumerate(self.counted_early[company]):
+                window = self.window[self.segment][country]
+                if early and self.pots[country].window == window and (self.static.uveu_rule[self.segment, company, country] >= 0).any():
+                    self.pots[country].used -= early
+                    self.counted_early[company][country] = 0
+                    self.record(-1 - company, 0, Stage.AUTHORISATION, Mark.DRAWN, self.pot_rule(country), country, -early)
+
     def other_importers(self) -> Steps:
         """Other importers draw on the countries' pots at the beginning of each quarter, as far as there is room."""
         for quarter, tick in enumerate(self.static.quarter_starts.tolist()):
             yield Alarm(self.env, tick, Order.GRANT)
             for country, asked in enumerate(self.static.other_importers[quarter].tolist()):
-                room = self.headroom(country)
+                counts = bool(self.static.allocation_counts[self.segment, country])
+                room = asked if counts else self.headroom(country)
                 if room and asked and (taken := min(room, asked)):
-                    self.pots[country].draw(taken, self.allocation[self.segment][country])
+                    if counts:  # counted already, limited later
+                        self.pots[country].open(self.window[self.segment][country])
+                        self.pots[country].used += taken
+                    else:
+                        self.pots[country].draw(taken, self.allocation[self.segment][country])
                     self.record(-1, 0, Stage.OTHER_IMPORTERS, Mark.DRAWN, self.pot_rule(country), country, taken)
 
     def serve_soon(self, company: int, vendor: int) -> None:
@@ -515,6 +602,7 @@ class Expansion:
         self.env.process(self.law_changes())
         self.env.process(self.deliveries())
         self.env.process(self.other_importers())
+        self.env.process(self.authorisations())
         for root in range(len(d.names)):
             plan = (int(d.planned[root]), int(d.mw16[root]), int(d.company[root]), int(d.vendor[root]), int(d.route[root]))
             self.env.process(self.develop(Project(root, 0, *plan)))
@@ -586,15 +674,6 @@ class Expansion:
     def record(self, root: int, hop: int, stage: Stage, mark: Mark, rule: int, pool: int, quantity: int) -> None:
         """Write an event of no project: root -1 the world, -1 - k company k."""
         self.rows.append((self.now, root, hop, 0, stage, mark, rule, pool, quantity))
-
-    def _authorisation_tick(self, company: int) -> int:
-        static, d = self.static, self.draws
-        if int(d.authorisation_outcome[company]) >= int(static.authorisation_grant[company]):
-            return static.horizon
-        multiplier = read_table(static.authorisation_spread[company], int(d.authorisation_time[company]))
-        return int(static.authorisation_applied[company]) + (
-            int(static.authorisation_median[company]) * multiplier >> FACTOR_BITS
-        )
 
     def _open_fleet(self) -> None:
         for k, fleet in enumerate(self.draws.fleet_chips):

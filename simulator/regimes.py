@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 
 from simulator.problems import InputProblems, Problem, nearest, refuse, shown
 from simulator.resources import shipped
-from simulator.yamlfile import FieldPath, YamlFile, dotted, read_text, read_yaml
+from simulator.yamlfile import MERGE, FieldPath, YamlFile, dotted, read_text, read_yaml
 
 Kind = Literal["reported", "derived", "recalled", "assumed"]
 Review = Literal["presumption_of_approval", "case_by_case", "presumption_of_denial", "policy_of_denial", "deal_window"]
@@ -439,14 +439,15 @@ Record = TypeVar("Record", bound=Entry)
 class _Reader:
     """One regime file being checked: collects problems with their lines instead of stopping at the first."""
 
-    def __init__(self, source: YamlFile, shared: _Shared):
+    def __init__(self, source: YamlFile, shared: _Shared, found: Iterable[Problem] = ()):
         self.source, self.shared = source, shared
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = list(found)
         self.sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
         self.lists: dict[str, list[tuple[int, Any]]] = {name: [] for name in _LISTS}
 
     def complain(self, field: FieldPath, message: str) -> None:
-        self.problems.append(Problem(str(self.source.path), self.source.line(field), dotted(field), message))
+        if not self.source.hides(field) and (*field, MERGE) not in self.source.spoilt:
+            self.problems.append(Problem(str(self.source.path), self.source.line(field), dotted(field), message))
 
     def record(self, model: type[Record], raw: Any, field: FieldPath, noun: str) -> Record | None:
         """Check one entry against its model; None and a problem for each fault if it is not one."""
@@ -506,6 +507,8 @@ class _Reader:
         """Read all sections of the file."""
         raw = self.source.content
         if not isinstance(raw, dict):
+            if self.problems:
+                raise InputProblems(self.problems)
             raise refuse(self.source.path, f"holds {shown(raw)}; a regime is a mapping of sections", line=1)
         for key in raw:
             if key not in _TOP:
@@ -814,7 +817,8 @@ def _load(id: str, folder: Path, shared: _Shared, ready: dict[str, Regime], chai
     if not REGIME_ID.fullmatch(id) or not path.is_file():
         known = regime_ids(folder)
         raise refuse(path, f"no such regime; known: {', '.join(known)}{nearest(id, known)}")
-    reader = _Reader(read_yaml(path), shared)
+    found: list[Problem] = []
+    reader = _Reader(read_yaml(path, found), shared, found)
     reader.read()
     raw = reader.source.content
     parent: Regime | None = None

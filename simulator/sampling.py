@@ -43,6 +43,8 @@ ORDINALS = 256
 """Most projects a company plans in a quarter; what is left is planned in the next one."""
 FILINGS = 8
 HOPS = 5
+CATEGORIES = (Aspect.SIZE, Aspect.ROUTE, Aspect.VENDOR, Aspect.PLAN_DAY)
+"""What a project is, rather than how it fares: drawn even where luck is switched off, as is its taste for markets."""
 MEDIAN = 1 << 61
 """The uniform integer in the middle, used for every draw when luck or assumptions are switched off."""
 
@@ -236,12 +238,10 @@ class Sampler:
             "budget_revision_common_share",
             "pause_probability",
             "pause_duration_days",
-            "patience_days_licence",
             "relocation_probability_at_patience",
             "interconnection_lead_days",
             "stock_bound_months",
             "plan_over_expected_chips",
-            "refile_days",
             "licence_filing_lead_days",
             "smallest_acceptable_share",
             "largest_filings",
@@ -388,7 +388,8 @@ class Sampler:
 
         def chance(entity: Ints | np.ndarray, aspect: int | np.ndarray, attempt: int | np.ndarray = 0) -> Ints:
             drawn = bits(seed, replication, entity, aspect, attempt)
-            return drawn if luck else np.full_like(drawn, MEDIAN)
+            kept = luck or not np.isscalar(aspect) or aspect in CATEGORIES
+            return drawn if kept else np.full_like(drawn, MEDIAN)
 
         shares = self._shares_bought(get)
         mix, watts_per_h100e = self._mix(get, shares)
@@ -406,13 +407,7 @@ class Sampler:
         vendor = np.minimum(vendor, len(f.vendors) - 1)
 
         year = np.array([int(q[:4]) for q in f.quarters])[roots["quarter"]]
-        span = np.array(
-            [
-                next(i for i, (a, b) in enumerate(self.route_spans) if a <= y <= b or i == len(self.route_spans) - 1)
-                for y in year.tolist()
-            ],
-            dtype=np.int64,
-        )
+        span = np.array([self._span(y) for y in year.tolist()], dtype=np.int64)
         route_share = np.cumsum(get("route_share"), axis=2)
         by_route = route_share[company, span] / route_share[company, span][:, -1:]
         route = np.minimum((chance(keys, Aspect.ROUTE)[:, None] >= (by_route * 2.0**62).astype(np.int64)).sum(axis=1), 3)
@@ -430,10 +425,11 @@ class Sampler:
         median = self._medians(get)
         hop, filing = np.meshgrid(np.arange(HOPS), np.arange(FILINGS), indexing="ij")
         attempt = hop * FILINGS + filing
-        deliveries, opening, fleet = self._chips(get, shares)
-        days = np.array([float(get("patience_days_licence")), float(get("refile_days"))]) * TICKS_PER_DAY
-        low_high = [self.world.get("process", p) for p in ("patience_days_licence", "refile_days")]
-        between = [_log_sd(value) for value in low_high]
+        deliveries, opening, under_way, fleet = self._chips(get, shares, median)
+        # These two are ranges of cases, not of a median: all of the range is luck.
+        cases = [self.world.get("process", p) for p in ("patience_days_licence", "refile_days")]
+        days = np.array([value.number for value in cases]) * TICKS_PER_DAY
+        between = [_log_sd(value) for value in cases]
         return Draws(
             names=tuple(roots["name"]),
             company=company,
@@ -478,8 +474,9 @@ class Sampler:
             spend_ppm=np.rint(np.append(np.maximum.accumulate(get("sunk_cost_share")), 1.0) * PPM).astype(np.int64),
             idle_shell_usd=round(float(get("idle_shell")) * 1e6),
             application_usd=round(float(get("internal_cost_per_application")) * 1e6),
+            under_way=under_way,
+            under_way_ticks=int(median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]].sum(axis=0)[f.market_country == f.home].mean()),
             authorisation_usd=round(float(get("application_cost")) * 1e6),
-            authorisation_usd_a_year=round(float(get("reporting_and_audit")) * 1e6),
             security_ppm=round(float(get("uplift_share_of_construction")) * PPM),
         )
 
@@ -543,7 +540,9 @@ class Sampler:
         position = [min(max(self._supply_position(q), 0), len(self.supply_quarters) - 1) for q in quarters]
         weight = mix / np.maximum(mix.sum(axis=1, keepdims=True), 1e-12)
         it_cost = (weight * per_mw[:, position][None]).sum(axis=1)
-        shell = get("share_self_built")[:, None] * float(get("capex_construction")) * 1e6
+        route = get("route_share") / get("route_share").sum(axis=2, keepdims=True)
+        span = [self._span(int(q[:4])) for q in quarters]
+        shell = (1 - route[:, span, Route.LEASED]) * float(get("capex_construction")) * 1e6
         # No company plans far more shells than it can expect chips for; supply is in MW a quarter.
         expected = mix.sum(axis=1) * float(get("plan_over_expected_chips"))
         affordable = np.minimum(budget / (it_cost + shell), expected)
@@ -556,6 +555,7 @@ class Sampler:
         years_of = np.array([int(q[:4]) for q in f.quarters])
         pause_names = np.array([[entity_key(f"{c}/{y}/pause") for y in f.years] for c in f.companies], dtype=np.uint64)
         pauses = chance(pause_names, Aspect.PAUSE) < threshold(float(get("pause_probability")))
+        pauses &= np.array([year > self.reported_until for year in f.years])[None]  # the past is known
         length = max(round(float(get("pause_duration_days")) / (DAYS_PER_YEAR / 4)), 1)
         out = planned.copy()
         for k, y in zip(*np.nonzero(pauses), strict=True):
@@ -565,6 +565,10 @@ class Sampler:
             out[k, after] += out[k, first:again].sum() / (after.stop - after.start)
             out[k, first:again] = 0.0
         return out
+
+    def _span(self, year: int) -> int:
+        """Which stated route mix holds in a year."""
+        return next((i for i, (first, last) in enumerate(self.route_spans) if first <= year <= last), len(self.route_spans) - 1)
 
     def _supply_position(self, quarter: str) -> int:
         if quarter < self.supply_quarters[0]:
@@ -642,7 +646,8 @@ class Sampler:
             Timed.FIT_OUT: construction * split[1],
             Timed.SHIPPING: np.full(m, float(get("shipping_days"))),
             Timed.INSTALLATION: np.full(m, float(get("installation_days"))),
-            Timed.COMMISSIONING: construction * split[2],
+            # `construction_days` ends with commissioning and holds the racks' installation in it.
+            Timed.COMMISSIONING: np.maximum(construction * split[2] - float(get("installation_days")), 0.0),
         }
         return np.rint(np.stack([days[t] for t in Timed]) * TICKS_PER_DAY).astype(np.int64)
 
@@ -653,7 +658,8 @@ class Sampler:
         factor[:, Timed.SITE_SELECTION] = site / site[Route.CLASSIC]
         factor[:, Timed.INTERCONNECTION] = get("interconnection_factor")
         factor[:, Timed.PERMITTING] = get("permit_factor")
-        factor[:, Timed.CONSTRUCTION] = get("construction_factor")
+        for timed in (Timed.CONSTRUCTION, Timed.FIT_OUT, Timed.COMMISSIONING):  # it is a ratio of the whole
+            factor[:, timed] = get("construction_factor")
         return np.rint(factor * FACTOR_ONE).astype(np.int64)
 
     def _appeal(self, get: Get, keys: np.ndarray, company: Ints, median: Ints, chance: Chance) -> Ints:
@@ -677,8 +683,8 @@ class Sampler:
         score = utility[company] + float(get("choice_taste_scale")) * gumbel
         return np.where(self.closed[None], BARRED, np.rint(score * SCORE_ONE).astype(np.int64))
 
-    def _chips(self, get: Get, shares: Floats) -> tuple[Ints, Ints, Ints]:
-        """Monthly deliveries (T, K, A), opening stock (K, A), opening fleet (K, C, A), in whole chips."""
+    def _chips(self, get: Get, shares: Floats, median: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+        """Monthly deliveries (T, K, A), opening stock (K, A), under way (K, A), opening fleet (K, C, A), in whole chips."""
         f = self.frame
         by_quarter = (
             shares[:, f.vendor_of] * (get("shipped")[f.vendor_of] * self.generation)[None] / (self.h100e / PPM)[None, :, None]
@@ -700,12 +706,16 @@ class Sampler:
         scale = np.where(in_group > 0, held / np.maximum(in_group, 1e-9), 0.0)
         kept = received * scale[:, groups] / (self.h100e / PPM)
         opening = np.minimum(opening, np.floor(kept).astype(np.int64))  # what waits is part of what is held
-        running = kept - opening
+        # What arrived within the time it takes to ship and install is on its way to sites; the rest of the holding runs.
+        late = median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]].sum(axis=0)[f.market_country == f.home].mean()
+        quarters = float(late) / TICKS_PER_DAY / (DAYS_PER_YEAR / 4)
+        under_way = np.floor(np.minimum(by_quarter[:, :, before[-1]] * quarters, kept - opening)).astype(np.int64)
+        running = kept - opening - under_way
         footprint = np.zeros((len(f.companies), len(f.countries)))
         footprint[self.fleet_pairs[:, 0], self.fleet_pairs[:, 1]] = get("fleet_share")
         footprint /= footprint.sum(axis=1, keepdims=True)
         fleet = np.floor(footprint[:, :, None] * running[:, None, :]).astype(np.int64)
-        return deliveries, opening, fleet
+        return deliveries, opening, under_way, fleet
 
 
 BASE_YEAR = 2025

@@ -35,8 +35,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from simulator.problems import InputProblems, Problem, nearest, refuse, shown
+from simulator.regimes import regime_ids as regime_ids
 from simulator.resources import shipped
-from simulator.yamlfile import MAX_BYTES, FieldPath, dotted, parse_yaml
+from simulator.yamlfile import MAX_BYTES, FieldPath, dotted, parse_yaml, printable
 
 SCHEMA_VERSION = 1
 """Part of every content hash: raised when the meaning of a field changes."""
@@ -189,12 +190,25 @@ def _entities(value: Any) -> str | tuple[str, ...]:
     if value == "*":
         return "*"
     name = _pattern("the name of an entity", IDENTIFIER, 80)
+    for word in value if isinstance(value, list | tuple) else (value,):
+        if word == "*":
+            _wrong("holds '*' beside names; write entity: '*' alone for all who have the parameter")
+        if isinstance(word, str) and word.lower() in ("all", "any", "every", "everyone"):
+            _wrong(f"{shown(word)} is nobody's name; write '*', with the quotes, for all who have the parameter")
     if not isinstance(value, list | tuple):
         return name(value)
     if not value:
         _wrong("is an empty list; name at least one entity, or write '*' for all")
     names = sorted({name(item) for item in value})
     return names[0] if len(names) == 1 else tuple(names)
+
+
+def _parent_name(value: Any) -> str:
+    """A shipped name, or a file beside the child or below it; nothing that leads elsewhere."""
+    leads = isinstance(value, str) and (value.startswith(("/", ".", "~")) or ".." in re.split(r"[/\\]", value) or "\\" in value)
+    if leads:
+        _wrong(f"{shown(value)} is not accepted; name a shipped scenario, or a file beside this one or below it (base.yaml, sub/base.yaml)")
+    return _pattern("the name or file name of a scenario", IDENTIFIER, 200)(value)
 
 
 def _scope(value: Any) -> str:
@@ -273,7 +287,7 @@ RegimeId: TypeAlias = Annotated[
     str, BeforeValidator(_pattern("the id of a regime", SLUG, 60)), WithJsonSchema({"type": "string", "pattern": SLUG})
 ]
 Key: TypeAlias = Annotated[str, BeforeValidator(_pattern("an id", IDENTIFIER, 120))]
-Parent: TypeAlias = Annotated[str, BeforeValidator(_pattern("the name or file name of a scenario", IDENTIFIER, 200))]
+Parent: TypeAlias = Annotated[str, BeforeValidator(_parent_name)]
 Parameter: TypeAlias = Annotated[
     str,
     BeforeValidator(_pattern("the name of a parameter", PARAMETER, 80)),
@@ -454,7 +468,7 @@ class ScenarioFile(Content, Words):
     """One scenario file of Groundbreak, as written; `extends` and `overrides` are resolved when it is loaded."""
 
     extends: Parent | None = Field(
-        None, description="Scenario to start from: a file beside this one (name or file name) or a shipped name."
+        None, description="Scenario to start from: a file beside this one or below it (name or file name), or a shipped name."
     )
     overrides: dict[Name, Override] = Field(
         default_factory=dict, description="Named sets of changes, applied only when asked for by name."
@@ -700,11 +714,6 @@ def shipped_scenarios() -> list[str]:
     return sorted(path.stem for path in shipped("scenarios").glob("*.yaml"))
 
 
-def regime_ids() -> list[str]:
-    """Ids of the regimes in data/regimes, in alphabetical order."""
-    return sorted(path.stem for path in (shipped("data") / "regimes").glob("*.yaml"))
-
-
 def load_scenario(
     name_or_path: str | Path, overrides: str | Path | Sequence[str | Path] = (), sets: str | Sequence[str] = ()
 ) -> Scenario:
@@ -736,7 +745,7 @@ def scenario_from_text(text: str, source: str = "scenario", overrides: Sequence[
         if not re.fullmatch(SLUG, wanted):
             raise refuse(source, f"{shown(wanted)} is not the name of a block in the text", field="overrides")
     reader = Reader()
-    bottom = reader.source(ScenarioFile, parse_yaml(text, Path(source)), source)
+    bottom = reader.source(ScenarioFile, parse_yaml(text, Path(source), reader.problems), source)
     return resolve(reader, bottom, None, overrides, sets)
 
 
@@ -746,7 +755,7 @@ def _find(name_or_path: str | Path) -> Path:
     offer = shipped_scenarios()
     if name_or_path not in offer:
         message = f"no shipped scenario has this name; there are {', '.join(offer)}{nearest(name_or_path, offer)}"
-        raise refuse(shown(name_or_path), f"{message}; a file is given by its path, ending in .yaml")
+        raise refuse(shown(printable(name_or_path)), f"{message}; a file is given by its path, ending in .yaml")
     return shipped("scenarios") / f"{name_or_path}.yaml"
 
 

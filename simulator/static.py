@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class Timed(IntEnum):
 
 
 NO_POT = -1
+FACTOR_BITS = 20
 BARRED = -(1 << 50)
 """Score of a market where the law is expected to refuse."""
 
@@ -116,10 +118,10 @@ class Static:
     law_changes: Ints
     """(S,) a provision that differs from the segment before, or -1"""
     outlook: Ints
-    """(S, K, C) score of building there under the law announced by the segment's first day: 0 free, negative if an application may
+    """(2, S, K, C) without and with hope for the universal authorisation: score of building there under the law announced by the segment's first day: 0 free, negative if an application may
     fail, BARRED if it must"""
     outlook_wait: Ints
-    """(S, K, C) years of wait for clearance expected under that law, in 2**-20"""
+    """(2, S, K, C) years of wait for clearance expected under that law, in 2**-20"""
     lpp_limit: Ints
     """(S,) TPP per consignee and calendar year, 0 = no such exception"""
     uveu_single_ppm: Ints
@@ -158,6 +160,8 @@ class Static:
     """(K, 1025) multiplier table in 2**-20"""
     authorisation_grant: Ints
     """(K,) threshold"""
+    authorisation_usd_a_year: Ints
+    """(S,) a company's cost of keeping it"""
 
     allow_relocation: bool
     allow_uveu: bool
@@ -208,7 +212,11 @@ class Draws:
     stock_ahead: int
     """Ticks ahead for which a company stocks chips: what is offered beyond the need of sites ready by then goes to other buyers"""
     opening_stock: Ints
-    """(K, A) chips held but not running on the start date"""
+    """(K, A) chips in stock on the start date"""
+    under_way: Ints
+    """(K, A) chips being shipped and installed on the start date"""
+    under_way_ticks: int
+    """How long before the start they leave stock"""
     fleet_chips: Ints
     """(K, C, A) opening fleet, running"""
     route_factor: Ints
@@ -236,8 +244,7 @@ class Draws:
     application_usd: int
     """A company's own cost of one licence application"""
     authorisation_usd: int
-    authorisation_usd_a_year: int
-    """A company's cost of applying for, and of keeping, a universal authorisation"""
+    """A company's cost of applying for a universal authorisation"""
     security_ppm: int
     """Extra cost of a site under licence or authorisation, share of the shell's cost"""
 
@@ -253,3 +260,22 @@ def check_bounds(table: Static | Draws) -> None:
             low, high = (value, value) if isinstance(value, int) else (int(value.min()), int(value.max()))
             if low < -LARGEST or high > LARGEST:
                 raise OverflowError(f"{type(table).__name__}.{item.name} holds {low if low < -LARGEST else high}, beyond 2**62")
+
+
+def read_table(table: Any, u: int) -> int:
+    """The multiplier of a quantile table at a uniform 62-bit integer, interpolated in integers (`draws.look_up` for one number)."""
+    i, fraction = u >> 52, u >> 32 & 0xFFFFF
+    low = int(table[i])
+    return low + ((int(table[i + 1]) - low) * fraction >> FACTOR_BITS)
+
+
+def authorisation_ticks(static: Static, draws: Draws) -> tuple[list[int], list[int]]:
+    """(decided, held from) by company: when its application for the universal authorisation is decided, and from when it holds
+    one (the horizon if it is refused)."""
+    decided, held = [], []
+    for k in range(len(static.companies)):
+        multiplier = read_table(static.authorisation_spread[k], int(draws.authorisation_time[k]))
+        decided.append(int(static.authorisation_applied[k]) + (int(static.authorisation_median[k]) * multiplier >> FACTOR_BITS))
+        granted = int(draws.authorisation_outcome[k]) < int(static.authorisation_grant[k])
+        held.append(decided[-1] if granted else static.horizon)
+    return decided, held

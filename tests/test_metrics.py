@@ -135,7 +135,7 @@ def test_waiting_for_chips_is_not_waiting_for_clearance_even_if_the_law_later_st
     assert [(b / DAY, e / DAY, r) for b, e, r in zip(spells.begin, spells.end, spells.rule, strict=True)] == [(305, 305 + 90, 1)]
     found = measured(static, draws)
     waiting = series(found, "mw_waiting_clearance")
-    assert [t for t, mw in enumerate(waiting) if mw] == [10, 11, 12]  # November to January, and not July to October
+    assert [t for t, mw in enumerate(waiting) if mw] == [10, 11]  # November and December, and not July to October
     assert provided(found, 1).waited_mw_days == 16 * 90
 
 
@@ -242,6 +242,14 @@ def test_waiting_before_the_start_is_not_counted() -> None:
     assert provided(found, 1) == Provided(16, 16 * 20, 0, 0, 0)
     # Filed 70 days before the start: decided since, so its whole decision time counts, but not as a filing since the start.
     assert (scalar(found, "licence_wait_days"), scalar(found, "licences_filed")) == (90, 0)
+
+
+def test_a_licence_decided_before_the_start_counts_nowhere() -> None:
+    static = licence_abroad()
+    found = measured(static, tiny_draws(static, [(-SHELL - 120, 16, 1)]))  # filed 180 and decided 90 days before the start
+    assert math.isnan(scalar(found, "licence_wait_days"))
+    assert (scalar(found, "licences_filed"), scalar(found, "licences_refused")) == (0, 0)
+    assert not found.provisions.any()
 
 
 def test_authorised_exports_are_cleared_by_the_authorisations_provision() -> None:

@@ -83,8 +83,8 @@ def test_a_licence_is_filed_ahead_and_delays_only_by_what_is_left() -> None:
 
 
 def test_a_refusal_halts_the_shell_and_a_successor_is_planned_elsewhere() -> None:
-    outlook = ints(1, 1, 3)
-    outlook[0, 0, 0] = BARRED // 2  # keep the successor out of home, to see it go elsewhere
+    outlook = ints(2, 1, 1, 3)
+    outlook[:, 0, 0, 0] = BARRED // 2  # keep the successor out of home, to see it go elsewhere
     static = licence_abroad(
         approve_below=ints(1, 6), deny_above=ints(1, 6), review_median=ints(1, 6, fill=5 * DAY), outlook=outlook
     )
@@ -160,10 +160,11 @@ def two_segments(on_day: int, first: tuple[int, int], second: tuple[int, int], *
         needs[s, 0, 1], rule[s, 0, 1], posture[s, 0, 1] = need, provision, need
     wide = {
         name: np.repeat(getattr(licence_abroad(), name), 2, axis=0)
-        for name in ("law_changes", "outlook", "outlook_wait", "lpp_limit", "lpp_rule", "uveu_rule", "uveu_single_ppm", "uveu_tier1_ppm",
+        for name in ("law_changes", "authorisation_usd_a_year", "lpp_limit", "lpp_rule", "uveu_rule", "uveu_single_ppm", "uveu_tier1_ppm",
                      "uveu_us_ppm", "trusted", "allocation", "allocation_window", "allocation_counts", "allocation_rule", "approve_below",
                      "deny_above", "review_median", "review_spread")
     }  # fmt: skip
+    wide |= {name: np.repeat(getattr(licence_abroad(), name), 2, axis=1) for name in ("outlook", "outlook_wait")}
     base = tiny_static()
     ticks = np.array([base.earliest, on_day * DAY])
     return tiny_static(**{**wide, "law_ticks": ticks, "needs_licence": needs, "rule": rule, "posture": posture, **changes})
@@ -178,14 +179,22 @@ def test_a_change_of_law_frees_everyone_waiting_on_that_day() -> None:
     assert days(log, Mark.ONLINE) == [SHELL + REST]
 
 
-def test_the_law_is_read_again_on_the_day_of_export() -> None:
-    # Cleared while free, then a licence is required before the chips leave: gathered, given back, filed, licensed.
+def test_a_law_that_changes_before_chips_are_gathered_is_asked_again_first() -> None:
     static = two_segments(SHELL, (0, 0), (1, 1))
     log = play(static, tiny_draws(static, [(0, 16, 1)]))
     assert days(log, Mark.CLEARED) == [SHELL - 60, SHELL + 90]
-    assert days(log, Mark.CHIPS_GIVEN_BACK) == [SHELL]
+    assert days(log, Mark.CHIPS_GIVEN_BACK) == []
     assert days(log, Mark.FILED) == [SHELL]
     assert days(log, Mark.SHIPPED) == [SHELL + 90]
+
+
+def test_the_law_is_read_again_on_the_day_of_export() -> None:
+    # 2,000 chips a month from 1 February: 16,000 are there on 1 September 2024, day 244. By then a licence is required.
+    static = two_segments(200, (0, 0), (1, 1))
+    log = play(static, tiny_draws(static, [(0, 16, 1)], chips_a_month=2_000))
+    assert days(log, Mark.CHIPS_GIVEN_BACK) == [244]
+    assert days(log, Mark.FILED) == [244]
+    assert days(log, Mark.SHIPPED) == [244 + 90]
 
 
 @pytest.mark.parametrize(("law_day", "shipped"), [(SHELL, SHELL + 90), (SHELL + 1, SHELL)])
@@ -230,9 +239,18 @@ def test_the_authorisation_lets_exports_pass_while_seven_per_cent_holds() -> Non
         assert log[log["mark"] == Mark.SHIPPED]["rule"].tolist() == [rule]
 
 
-def test_a_site_ready_before_the_start_is_in_the_opening_fleet_and_takes_no_chips() -> None:
+def test_sites_that_would_be_online_before_the_start_are_in_the_opening_fleet_as_far_as_it_has_room() -> None:
     static = tiny_static()
-    log = play(static, tiny_draws(static, [(-SHELL - 1, 16, 0), (-SHELL, 16, 0)]))
-    assert days(log, Mark.IN_FLEET) == [-1]
-    assert days(log, Mark.ONLINE, root=1) == [REST]
-    assert days(log, Mark.ONLINE, root=0) == []
+    fleet = ints(1, 3, 1)
+    fleet[0, 0, 0] = 2 * 16_000  # room for two of 16 MW
+    plans = [(-SHELL - REST - ahead, 16, 0) for ahead in (2, 1, 0, -1)]
+    under_way = ints(1, 1, fill=16_000)
+    log = play(static, tiny_draws(static, plans, fleet_chips=fleet, under_way=under_way, under_way_ticks=REST * DAY))
+    assert days(log, Mark.IN_FLEET, root=0) == [-REST - 2]
+    assert days(log, Mark.IN_FLEET, root=1) == [-REST - 1]
+    # The third would have been online on the start date, but the fleet is full: it takes the chips under way.
+    assert days(log, Mark.SHIPPED, root=2) == [-REST]
+    assert days(log, Mark.ONLINE, root=2) == [0]
+    # The fourth is ready too late to be in the fleet, and nothing is left under way: it waits for January's delivery.
+    assert days(log, Mark.SHIPPED, root=3) == [0]
+    assert days(log, Mark.ONLINE, root=3) == [REST]
