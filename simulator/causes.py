@@ -56,11 +56,12 @@ class Cause(IntEnum):
     NOT_YET_FILED = 5  # clearance binds, and the company had not asked for it yet: its own timing, not the authority's
     LICENCE_REVIEW = 6
     ALLOCATION = 7
-    OTHER_CLEARANCE = 8  # between a return and the next filing
-    CHIPS = 9
-    SHIPPING = 10
-    INSTALLATION = 11
-    COMMISSIONING = 12
+    AUTHORISATION = 8  # the company's footprint leaves no headroom under the authorisation it holds
+    OTHER_CLEARANCE = 9  # between a return and the next filing
+    CHIPS = 10
+    SHIPPING = 11
+    INSTALLATION = 12
+    COMMISSIONING = 13
 
 
 CAUSES = {
@@ -72,6 +73,7 @@ CAUSES = {
     Cause.NOT_YET_FILED: "clearance not yet asked for",
     Cause.LICENCE_REVIEW: "licence review",
     Cause.ALLOCATION: "waiting for the country's allocation",
+    Cause.AUTHORISATION: "waiting for headroom of the authorisation",
     Cause.OTHER_CLEARANCE: "other clearance",
     Cause.CHIPS: "waiting for chips",
     Cause.SHIPPING: "shipping",
@@ -95,7 +97,7 @@ class End(IntEnum):
     RELOCATED = 1
     CANCELLED = 2
     OPEN = 3  # unfinished at the horizon
-    IN_FLEET = 4  # ready before the start date: no day is counted
+    IN_FLEET = 4  # part of the opening fleet: no day is counted
 
 
 NO_BRANCH = -1
@@ -114,6 +116,8 @@ BEGINNINGS = {
     (Stage.LICENCE_REVIEW, Mark.END): (Cause.OTHER_CLEARANCE, Branch.CLEARANCE),
     (Stage.ALLOCATION, Mark.START): (Cause.ALLOCATION, Branch.CLEARANCE),
     (Stage.ALLOCATION, Mark.END): (Cause.OTHER_CLEARANCE, Branch.CLEARANCE),
+    (Stage.AUTHORISATION, Mark.START): (Cause.AUTHORISATION, Branch.CLEARANCE),
+    (Stage.AUTHORISATION, Mark.END): (Cause.OTHER_CLEARANCE, Branch.CLEARANCE),
     (Stage.CHIPS, Mark.START): (Cause.CHIPS, SERIES),
     (Stage.SHIPPING, Mark.START): (Cause.SHIPPING, SERIES),
     (Stage.INSTALLATION, Mark.START): (Cause.INSTALLATION, SERIES),
@@ -134,7 +138,7 @@ for _stage, _mark in (*DONE, *((Stage.PROJECT, mark) for mark in ENDS.values()),
 
 @dataclass(frozen=True)
 class HeldUp:
-    """What held each planned site up. N sites in the order they were planned, 13 causes (`Cause`), K companies, Y calendar years.
+    """What held each planned site up. N sites in the order they were planned, 14 causes (`Cause`), K companies, Y calendar years.
 
     A day is counted from the later of plan and start date until the site is online, given up, or the horizon.
     """
@@ -158,9 +162,9 @@ class HeldUp:
     slack: Ints
     """(N, 3) ticks by which each branch finished before the join, 0 for the binding one; NOT_JOINED if there was no join"""
     ticks: Ints
-    """(N, 13) by cause; each row sums to `end - begin`"""
+    """(N, 14) by cause; each row sums to `end - begin`"""
     cube: Ints
-    """(13, K, 3, Y) ticks x 1/16 MW by cause, company, tier and calendar year from that of the start date"""
+    """(14, K, 3, Y) ticks x 1/16 MW by cause, company, tier and calendar year from that of the start date"""
 
 
 def held_up(static: Static, draws: Draws, log: Log) -> HeldUp:
@@ -168,7 +172,7 @@ def held_up(static: Static, draws: Draws, log: Log) -> HeldUp:
 
     Until site control: site selection. Until the first join: the stage then active in the binding branch; of clearance, the days
     before the first filing are the company's own timing (`NOT_YET_FILED`), and count only if clearance binds. After the join
-    everything is in series; a second clearance (the law stopped a shipment) is too, and all its days count.
+    everything is in series; a second clearance (the law changed after the first) is too, and all its days count.
 
     The binding branch is the one that finished last, the first of power, shell, clearance on a tie. A site given up before its
     join was ended by its clearance. For a site unfinished at the horizon: clearance if power and shell are there; else the one
@@ -212,7 +216,7 @@ def held_up(static: Static, draws: Draws, log: Log) -> HeldUp:
 
     place = np.full(n, -1)
     place[site] = np.arange(len(site))
-    joined_at = first(Mark.START, Stage.CHIPS, "order")
+    joined_at = np.max([first(mark, stage, "order") for stage, mark in DONE], axis=0)
     begins = np.nonzero(CAUSE_OF[code] != NOTHING)[0]
     begins = begins[np.argsort(key[begins], kind="stable")]
     whose = place[key[begins]]
@@ -349,7 +353,7 @@ FINISHED = {
 class PolicyDelay:
     """Time a policy costs each lineage, against the same lineage under the reference. N lineages planned before the horizon.
 
-    Lineages in the opening fleet of both runs are left out.
+    Lineages online before the start date in both runs, in the opening fleet or not, are left out.
     """
 
     root: Ints
@@ -394,9 +398,9 @@ def policy_delay(
             f"the two runs cover different days: from {static.start} to tick {static.horizon}, "
             f"from {reference.start} to tick {reference.horizon}"
         )
-    online, in_fleet = _first_online(draws, log)
-    online_reference, in_fleet_reference = _first_online(reference_draws, reference_log)
-    root = np.nonzero((draws.planned < static.horizon) & ~(in_fleet & in_fleet_reference))[0]
+    online, before = _first_online(draws, log)
+    online_reference, before_reference = _first_online(reference_draws, reference_log)
+    root = np.nonzero((draws.planned < static.horizon) & ~(before & before_reference))[0]
     here, there = online[root] < static.horizon, online_reference[root] < static.horizon
     finished = np.select(
         [here & there, there, here], [Finished.BOTH, Finished.ONLY_REFERENCE, Finished.ONLY_SCENARIO], Finished.NEITHER
@@ -409,13 +413,13 @@ def policy_delay(
 
 
 def _first_online(draws: Draws, log: Log) -> tuple[Ints, Bools]:
-    """(R,) tick of the first cluster online, NEVER without one, and whether a lineage is in the opening fleet (online before)."""
-    when, in_fleet = np.full(len(draws.names), NEVER), np.zeros(len(draws.names), dtype=np.bool_)
+    """(R,) tick of the first cluster online, not before the start date, NEVER without one; and whether it was online before that."""
+    when, before = np.full(len(draws.names), NEVER), np.zeros(len(draws.names), dtype=np.bool_)
     for mark in (Mark.ONLINE, Mark.IN_FLEET):
         rows = log[(log["mark"] == mark) & (log["root"] >= 0)]
         np.minimum.at(when, rows["root"], np.maximum(rows["tick"], 0))
-        in_fleet[rows["root"]] |= mark == Mark.IN_FLEET
-    return when, in_fleet
+        before[rows["root"][(rows["tick"] < 0) | (mark == Mark.IN_FLEET)]] = True
+    return when, before
 
 
 def delay_rows(static: Static, delay: PolicyDelay) -> list[DelayRow]:
@@ -514,7 +518,7 @@ def incidence(
     seen = np.minimum.reduce([*ends, when(Mark.IN_FLEET)]) >= 0
     names = ["online", "cancelled", "relocated"]
     if not sites:
-        # A relocation is not an end of a lineage; a site ready before the start puts the whole lineage into the fleet.
+        # A relocation is not an end of a lineage; a site of the opening fleet puts the whole lineage into it.
         alive = (when(Mark.IN_FLEET) == NEVER).all(axis=1)
         ends = [np.minimum.reduce(ticks, axis=1) for ticks in ends[:2]]
         seen, planned, names = alive & (np.minimum(*ends) >= 0), planned[:, 0], names[:2]
@@ -614,17 +618,21 @@ def _lowest(pools: int, pool: Ints, change: Ints, opening: Ints) -> Ints:
 def chip_ledger(static: Static, draws: Draws, log: Log) -> Ledger:
     """Each company's stock of each accelerator, `company/accelerator`. Chips a waiting phase has gathered still count as stock.
 
-    released: delivered; drawn: gathered and handed over, including what a stopped shipment gives back in the same instant;
-    declined: offered, but beyond what the company keeps.
+    opening: in stock or under way on the start date, less what sites took before it; released: delivered; drawn: gathered and
+    handed over, including what a stopped shipment gives back in the same instant; declined: offered, but beyond what the
+    company's sites need.
     """
     a = len(static.accelerators)
     pools = [f"{company}/{chip}" for company in static.companies for chip in static.accelerators]
     shape = len(static.month_starts) - 1, len(pools)
-    opening = draws.opening_stock.reshape(-1)
     rows = log[np.isin(log["mark"], (Mark.DELIVERED, Mark.DECLINED, Mark.CHIPS_TAKEN, Mark.CHIPS_GIVEN_BACK))]
     root = rows["root"].astype(np.int64)
     company = np.where(root < 0, -1 - root, draws.company[np.maximum(root, 0)])
     pool, month, mark = company * a + rows["pool"], _month(static, rows["tick"]), rows["mark"]
+    since = month >= 0
+    opening = (draws.opening_stock + draws.under_way).reshape(-1)
+    taken = ~since & (mark == Mark.CHIPS_TAKEN)
+    np.subtract.at(opening, pool[taken], rows["quantity"][taken])
     flows = {}
     for column, marks in (
         ("released", (Mark.DELIVERED,)),
@@ -632,57 +640,56 @@ def chip_ledger(static: Static, draws: Draws, log: Log) -> Ledger:
         ("drawn", (Mark.CHIPS_TAKEN, Mark.CHIPS_GIVEN_BACK)),
         ("given_back", (Mark.CHIPS_GIVEN_BACK,)),
     ):
-        chosen = np.isin(mark, marks)
+        chosen = np.isin(mark, marks) & since
         flows[column] = np.zeros(shape, dtype=np.int64)
         np.add.at(flows[column], (month[chosen], pool[chosen]), rows["quantity"][chosen])
     sign = np.select([mark == Mark.DELIVERED, mark == Mark.CHIPS_TAKEN], [1, -1], 0)
-    lowest = _lowest(len(pools), pool, rows["quantity"] * sign, opening)
+    lowest = _lowest(len(pools), pool[since], (rows["quantity"] * sign)[since], opening)
     return _ledger(static, "chips", pools, opening, flows, lowest)
 
 
 def pot_ledger(static: Static, log: Log) -> Ledger:
     """Each country's allocation: its limit less what has been drawn in the period that runs, in TPP.
 
-    released: a limit comes into force or is raised, or what was drawn beyond it is forgotten (new period, end of the limit); lapsed:
-    the limit falls or ends, or a new period forgets what was left; drawn: licences and counted shipments of the four companies; declined: TPP of applications
-    returned for want of room. The balance is below zero where the law counts exports before it limits them, or lowers a
-    limit below what is used.
+    released: a limit comes into force or is raised, or what was drawn beyond it is forgotten (new period, end of the limit);
+    lapsed: the limit falls or ends, or a new period forgets what was left; drawn: licences and counted shipments of the four
+    companies; given_back: what a company exported while the pot only counted, on the day it is authorised; declined: TPP of
+    applications returned for want of room. The balance is below zero where the law counts exports before it limits them, or
+    lowers a limit below what is used.
     """
     c, t = len(static.countries), len(static.month_starts) - 1
     rows = log[np.isin(log["mark"], (Mark.DRAWN, Mark.RETURNED))]
     segment = np.searchsorted(static.law_ticks, rows["tick"], side="right") - 1
     returned = rows["mark"] == Mark.RETURNED
     no_room = returned & (rows["rule"] == static.allocation_rule[segment, rows["pool"]])
-    no_room &= static.allocation[segment, rows["pool"]] != NO_POT
-    flows = {name: np.zeros((t, c), dtype=np.int64) for name in ("released", "lapsed", "drawn", "drawn_by_others", "declined")}
-    month = _month(static, rows["tick"])
-    by_others = rows["stage"] == Stage.OTHER_IMPORTERS
-    for column, chosen in (("drawn", ~returned & ~by_others), ("drawn_by_others", ~returned & by_others), ("declined", no_room)):
-        chosen = chosen & (month >= 0)
-        np.add.at(flows[column], (month[chosen], rows["pool"][chosen]), rows["quantity"][chosen])
+    no_room &= (static.allocation[segment, rows["pool"]] != NO_POT) & (rows["tick"] >= 0)
+    names = ("released", "lapsed", "drawn", "drawn_by_others", "given_back", "declined")
+    flows = {name: np.zeros((t, c), dtype=np.int64) for name in names}
+    np.add.at(flows["declined"], (_month(static, rows["tick"][no_room]), rows["pool"][no_room]), rows["quantity"][no_room])
 
     opening, lowest = np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64)
     draws_of = rows[~returned]
-    for country in np.nonzero((static.allocation != NO_POT).any(axis=0) | (static.allocation_counts == 1).any(axis=0))[
-        0
-    ].tolist():
+    pots = (static.allocation != NO_POT).any(axis=0) | (static.allocation_counts == 1).any(axis=0)
+    for country in np.nonzero(pots)[0].tolist():
         mine = draws_of[draws_of["pool"] == country]
         story = list(_pot_story(static, country, mine))
         tick, change = (np.array([entry[i] for entry in story], dtype=np.int64) for i in (0, 1))
         running, since = np.cumsum(change), tick >= 0
         opening[country] = change[~since].sum()
         lowest[country] = running[since].min(initial=opening[country])
-        for when, amount, column in story:
-            if column and when >= 0:
-                flows[column][_month(static, np.array(when)), country] += abs(amount)
+        month = _month(static, tick)
+        for at, (_, amount, column) in zip(month.tolist(), story, strict=True):
+            if at >= 0:
+                flows[column][at, country] += abs(amount)
     return _ledger(static, "TPP", static.countries, opening, flows, lowest)
 
 
 def _pot_story(static: Static, country: int, drawn: Log) -> Iterator[tuple[int, int, str]]:
-    """What happens to one pot in the order it happens: (tick, change of the balance, column; "" for a drawing, counted elsewhere)."""
+    """What happens to one pot in the order it happens: (tick, change of the balance, column of `Ledger`)."""
     balance = used = place = 0
     period: int | None = None
     ticks, quantities = drawn["tick"].tolist(), drawn["quantity"].tolist()
+    by_others = (drawn["stage"] == Stage.OTHER_IMPORTERS).tolist()
     for begins, ends, limit, counts, window in zip(
         static.law_ticks.tolist(),
         [*static.law_ticks[1:].tolist(), static.horizon],
@@ -694,7 +701,8 @@ def _pot_story(static: Static, country: int, drawn: Log) -> Iterator[tuple[int, 
         if begins >= static.horizon:
             return
         due = 0  # a pot that neither limits nor counts shows nothing, but remembers its period and what was drawn in it
-        if limit != NO_POT or counts:
+        shows = limit != NO_POT or counts
+        if shows:
             if period not in (None, window):
                 yield begins, -balance, "lapsed" if balance > 0 else "released"
                 balance = used = 0
@@ -703,6 +711,10 @@ def _pot_story(static: Static, country: int, drawn: Log) -> Iterator[tuple[int, 
         yield begins, due - balance, "lapsed" if due < balance else "released"
         balance = due
         while place < len(ticks) and ticks[place] < ends:
-            used, balance = used + quantities[place], balance - quantities[place]
-            yield ticks[place], -quantities[place], ""
+            quantity = quantities[place]
+            used += quantity
+            if shows:
+                balance -= quantity
+                column = "given_back" if quantity < 0 else "drawn_by_others" if by_others[place] else "drawn"
+                yield ticks[place], -quantity, column
             place += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,6 +46,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", help="Apply a named override block or an override file. May be repeated.", show_default=False),
 ]
+
+
+EARLIEST_KNOWLEDGE = date(2022, 10, 7)
+"""The day of the first chip controls: before it there was no such law to plan by."""
 
 
 def _version(asked: bool) -> None:
@@ -108,9 +112,17 @@ def _load(names: list[str], overrides: list[str] | None, sets: list[str] | None,
 
 
 def _world(as_known_on: str | None) -> World:
+    from simulator.problems import refuse
     from simulator.world import load_world
 
-    return load_world(as_known_on=_day(as_known_on, "--as-known-on"))
+    day = _day(as_known_on, "--as-known-on")
+    if day is None:
+        return load_world()
+    newest = max(value.known_from for value in load_world().values)
+    if not EARLIEST_KNOWLEDGE <= day <= newest:
+        message = f"{day} is outside what the inputs cover; give a day from {EARLIEST_KNOWLEDGE} to {newest}"
+        raise refuse("command line", message, field="--as-known-on")
+    return load_world(as_known_on=day)
 
 
 def _check(scenarios: list[Scenario], world: World) -> None:
@@ -163,7 +175,7 @@ def run(
             typer.echo(line)
         return
     from simulator.findings import amount
-    from simulator.metrics import SCALARS, SERIES, SHARES, year_ends
+    from simulator.metrics import BY_MONTH, SCALARS, year_ends
 
     static, measures = played.compiled.static, played.measures
     title = scenarios[0].title
@@ -173,9 +185,9 @@ def run(
     ends = year_ends(static)
     days = [played.compiled.sampler.frame.months[t].isoformat() for t in ends]
     shown = [i for i in range(len(days)) if i in (0, len(days) // 2, len(days) - 1)]
-    width = max(len(m.name) for m in (*SERIES, *SHARES, *SCALARS)) + 2
+    width = max(len(m.name) for m in (*BY_MONTH, *SCALARS)) + 2
     typer.echo("".ljust(width) + "".join(days[i].rjust(16) for i in shown))
-    for m, metric in enumerate((*SERIES, *SHARES)):
+    for m, metric in enumerate(BY_MONTH):
         cells = (amount(float(measures.monthly[m, ends[i], 0]), metric.unit) for i in shown)
         typer.echo(metric.name.ljust(width) + "".join(cell.rjust(16) for cell in cells))
     for value, metric in zip(measures.scalars.tolist(), SCALARS, strict=True):
@@ -213,6 +225,7 @@ def compare(
             min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False
         ),
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Show every metric in the table, not only the main ones.")] = False,
     start: Start = None,
     as_known_on: Known = None,
     set_: Sets = None,
@@ -242,19 +255,23 @@ def compare(
             raise typer.Exit(130) from None
     rows, differences = list(statistics.rows(compared)), list(statistics.differences(compared))
     text = _text(compared, rows, differences)
+    if json:
+        typer.echo(results.as_json(compared, rows, differences))
+    else:
+        _print_table(compared, rows, differences, full)
     if out is not None:
+        replaced = out.is_dir() and any(out.iterdir())
         try:
             with results.writing(out) as folder:
                 results.write(compared, rows, differences, text, folder)
         except OSError as error:
             typer.echo(f"failed: {out}: {error.strerror or error}; nothing was changed there", err=True)
             raise typer.Exit(3) from None
-    if json:
-        typer.echo(results.as_json(compared, rows, differences))
-    else:
-        _print_table(compared, rows, differences)
-        if out is not None:
-            typer.echo(f"\nResults are in {out}")
+        typer.echo(f"Results are in {out}" + (", in place of earlier ones" if replaced else ""), err=True)
+    if compared.failed:
+        typer.echo(f"failed: {compared.failed}", err=True)
+        typer.echo(f"{compared.replications} of {compared.asked} replications finished; the results rest on those", err=True)
+        raise typer.Exit(3)
     if compared.interrupted:
         typer.echo(
             f"interrupted: {compared.replications} of {compared.asked} replications finished; the results rest on those", err=True
@@ -300,66 +317,76 @@ def _dates(compared: Comparison) -> list[str]:
     return sorted({days[(len(days) - 1) * 4 // 7], days[-1]})
 
 
-def _lines(compared: Comparison, rows: list[Any], differences: list[Any]) -> list[Any]:
-    from simulator.findings import table
+LEGEND = (
+    "Reference: mean [10 %, 90 % of futures]. Others: mean difference from the reference (95 % interval of that mean: precision of the\n"
+    "simulation, not spread of futures; ~ its sign is not settled); = no difference in any replication; shares: points."
+)
 
-    return table(compared, rows, differences, _dates(compared))
 
-
-def _print_table(compared: Comparison, rows: list[Any], differences: list[Any]) -> None:
+def _print_table(compared: Comparison, rows: list[Any], differences: list[Any], full: bool) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=64 + 30 * len(compared.scenarios), no_color=True)
-    grid = Table(box=box.SIMPLE_HEAD, title=_title(compared), title_justify="left", pad_edge=False)
+    from simulator.findings import headlines, table
+
+    wide = 66 + 30 * len(compared.scenarios)
+    console = Console(width=None if sys.stdout.isatty() else wide, no_color=not sys.stdout.isatty(), highlight=False)
+    opening, lines = headlines(compared, rows, differences, _dates(compared)[0])
+    typer.echo(opening)
+    for head in lines:
+        typer.echo(f"  {head.scenario.ljust(max(len(n) for n in compared.names()))}  {head.says}")
+    typer.echo("")
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("", no_wrap=True)
     grid.add_column("at", no_wrap=True)
     for scenario in compared.scenarios:
         grid.add_column(
-            f"{scenario.name}\n" + (r"mean \[p10, p90]" if scenario.name == compared.reference else "difference (95 %)"),
+            f"{scenario.name}\n{'reference' if scenario.name == compared.reference else 'difference'}",
             justify="right",
             no_wrap=True,
         )
     section = last = ""
-    for line in _lines(compared, rows, differences):
+    for line in table(compared, rows, differences, _dates(compared), full=full):
         if line.section != section:
-            grid.add_section()
-            grid.add_row(f"[bold]{line.section}[/bold]" if console.is_terminal else line.section.upper())
+            grid.add_row(line.section.upper())
             section = line.section
-        grid.add_row(
-            f"{line.metric}, {line.unit}" if line.metric != last else "",
-            line.date[:7],
-            *(cell.replace("[", r"\[") for cell in line.cells),
-        )
+        name = f"{line.metric}, {line.unit}" if line.metric != last else ""
+        grid.add_row(name, line.date[:7], *(cell.replace("[", r"\[") for cell in line.cells))
         last = line.metric
     console.print(grid)
-    for sentence in _sentences(compared, differences):
-        console.print(sentence, soft_wrap=True, highlight=False)
+    typer.echo(LEGEND)
+    typer.echo(_title(compared))
+    if why := _why(compared):
+        typer.echo("\nWhat lies behind it (losses; projects of replication 0, see `groundbreak run SCENARIO --story PROJECT`):")
+        for sentence in why:
+            typer.echo(sentence)
 
 
 def _title(compared: Comparison) -> str:
     static = compared.compiled[0].static
     return (
         f"{compared.replications} paired replications, seed {compared.seed}, {len(static.countries)} countries, {len(static.markets)} markets; "
-        f"reference: {compared.reference}; money in real 2025 USD"
+        f"money in real 2025 USD"
     )
 
 
-def _sentences(compared: Comparison, differences: list[Any]) -> list[str]:
-    from simulator.findings import explained, sentences
+def _why(compared: Comparison) -> list[str]:
+    from simulator.findings import explained
 
-    said = sentences(compared, differences, _dates(compared)[0])
-    return [*said, *explained(compared)]
+    return explained(compared)
 
 
 def _text(compared: Comparison, rows: list[Any], differences: list[Any]) -> str:
     """The summary as plain text, for the results folder."""
-    lines = [_title(compared), ""]
-    for line in _lines(compared, rows, differences):
+    from simulator.findings import headlines, table
+
+    opening, heads = headlines(compared, rows, differences, _dates(compared)[0])
+    lines = [_title(compared), "", opening, *(f"  {head.scenario}: {head.says}" for head in heads), "", LEGEND, ""]
+    for line in table(compared, rows, differences, _dates(compared)):
         cells = "; ".join(f"{s.name}: {cell}" for s, cell in zip(compared.scenarios, line.cells, strict=True))
         lines.append(f"{line.section} | {line.metric}, {line.unit} | {line.date} | {cells}")
-    return "\n".join([*lines, "", *_sentences(compared, differences)]) + "\n"
+    return "\n".join([*lines, "", *_why(compared)]) + "\n"
 
 
 @app.command()
@@ -475,8 +502,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has seen enough
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (OSError, MemoryError, RuntimeError, ArithmeticError) as error:
         if os.environ.get("GROUNDBREAK_DEBUG"):

@@ -231,7 +231,12 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
         allow_uveu=scenario.mechanisms.uveu,
         allow_lpp=scenario.mechanisms.lpp,
     )
-    return _without_repeats(static), tables.cited
+    from simulator.controls import law as timeline
+    from simulator.controls import load_regime
+    from simulator.spillovers import china_policy
+
+    policy = china_policy(law, timeline(load_regime("history")), world, f.start, f.end, f.earliest)
+    return replace(_without_repeats(static), china=policy), tables.cited
 
 
 BY_SEGMENT = (

@@ -49,17 +49,19 @@ class Run:
 class Comparison:
     """Scenarios measured over the same replications. `finished` lists them; arrays of `Measures` are stacked along it."""
 
-    scenarios: tuple[Scenario, ...]
-    compiled: tuple[Compiled, ...]
+    scenarios: tuple[Scenario, ...] = field(repr=False)
+    compiled: tuple[Compiled, ...] = field(repr=False)
     reference: str
     seed: int
     asked: int
     finished: tuple[int, ...]
     interrupted: bool
-    world: World
-    monthly: dict[str, NDArray[np.float32]] = field(repr=False)
+    failed: str
+    """The replication that could not be played, and why; empty if none"""
+    world: World = field(repr=False)
+    monthly: dict[str, NDArray[np.float64]] = field(repr=False)
     """per scenario (N, metrics, T, G)"""
-    by_country: dict[str, NDArray[np.float32]] = field(repr=False)
+    by_country: dict[str, NDArray[np.float64]] = field(repr=False)
     """per scenario (N, 3, Y, C)"""
     scalars: dict[str, NDArray[np.float64]] = field(repr=False)
     """per scenario (N, metrics)"""
@@ -116,6 +118,18 @@ def _play(compiled: Compiled, draws: Draws) -> Log:
             gc.enable()
 
 
+class ReplicationFailed(RuntimeError):
+    """A replication that could not be played: which one, and what went wrong. Says how to see it again."""
+
+    def __init__(self, scenario: str, seed: int, replication: int, cause: str):
+        super().__init__(scenario, seed, replication, cause)
+        self.scenario, self.seed, self.replication, self.cause = scenario, seed, replication, cause
+
+    def __str__(self) -> str:
+        again = f"groundbreak run {self.scenario} --seed {self.seed} --replication {self.replication}"
+        return f"replication {self.replication} of {self.scenario}, seed {self.seed}: {self.cause}; to see it again: {again}"
+
+
 Outcome = tuple[int, list[tuple[Measures, "tuple[Draws, Log] | None"]]]
 
 
@@ -126,10 +140,13 @@ def _replicate(compiled: Sequence[Compiled], seed: int, replication: int) -> Out
     for one in compiled:
         on = one.scenario.mechanisms
         key = id(one.sampler), on.assumptions, on.luck
-        if key not in drawn:
-            drawn[key] = one.draw(seed, replication)
-        log = _play(one, drawn[key])
-        measures = measure(one.static, drawn[key], log, rd_weights(one))
+        try:
+            if key not in drawn:
+                drawn[key] = one.draw(seed, replication)
+            log = _play(one, drawn[key])
+            measures = measure(one.static, drawn[key], log, rd_weights(one))
+        except (ArithmeticError, LookupError, ValueError, TypeError, MemoryError) as error:
+            raise ReplicationFailed(one.scenario.name, seed, replication, f"{type(error).__name__}: {error}") from error
         results.append((measures, (drawn[key], log) if replication < KEPT_LOGS else None))
     return replication, results
 
@@ -246,7 +263,7 @@ def replicate(
 
 
 def compare(
-    scenarios: Sequence[Scenario],
+    scenarios: Sequence[Scenario | str],
     world: World | None = None,
     *,
     reference: str | None = None,
@@ -255,7 +272,8 @@ def compare(
     workers: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Run scenarios over the same replications. The first is the reference unless named; Ctrl-C keeps what is finished.
+    """Run scenarios (or their names) over the same replications. The first is the reference unless named; Ctrl-C keeps what is
+    finished, and so does a replication that fails (`Comparison.failed` then says which).
 
     `workers` None uses every core; a script that asks for more than one process must guard its entry point with
     `if __name__ == "__main__":`. The result does not depend on it.
@@ -264,22 +282,28 @@ def compare(
     ValueError for scenarios that share a name or differ in horizon, and if nothing was finished before an interrupt
     KeyboardInterrupt.
     """
+    from simulator.scenario import load_scenario
     from simulator.world import load_world
 
+    if not scenarios:
+        raise ValueError("name at least one scenario")
+    if not isinstance(replications, int) or replications < 1:
+        raise ValueError(f"replications must be a whole number of at least 1, not {replications!r}")
     world = world or load_world()
-    names = [scenario.name for scenario in scenarios]
+    loaded = [load_scenario(each) if isinstance(each, str) else each for each in scenarios]
+    names = [scenario.name for scenario in loaded]
     if len(set(names)) < len(names):
         raise ValueError(f"scenarios share a name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
-    if len({(scenario.start, scenario.end) for scenario in scenarios}) > 1:
-        spans = ", ".join(f"{s.name} {s.start} to {s.end}" for s in scenarios)
+    if len({(scenario.start, scenario.end) for scenario in loaded}) > 1:
+        spans = ", ".join(f"{s.name} {s.start} to {s.end}" for s in loaded)
         raise ValueError(f"scenarios must share start and end to be compared: {spans}")
     reference = reference or names[0]
     if reference not in names:
         raise ValueError(f"the reference {reference!r} is not among the scenarios: {', '.join(names)}")
 
-    compiled = compile_all(scenarios, world)
+    compiled = compile_all(loaded, world)
     collected: dict[int, list[tuple[Measures, tuple[Draws, Log] | None]]] = {}
-    interrupted = False
+    interrupted, failed = False, ""
     outcomes = replicate(compiled, seed, replications, workers)
     try:
         if progress:
@@ -292,6 +316,10 @@ def compare(
         if not collected:
             raise
         interrupted = True
+    except ReplicationFailed as error:
+        if not collected:
+            raise
+        failed = str(error)
     finally:
         outcomes.close()  # type: ignore[attr-defined]
 
@@ -299,7 +327,7 @@ def compare(
     measured = {name: [collected[r][i][0] for r in done] for i, name in enumerate(names)}
     kept = {name: {r: full for r in done if (full := collected[r][i][1]) is not None} for i, name in enumerate(names)}
     return Comparison(
-        tuple(scenarios), compiled, reference, seed, replications, done, interrupted, world,
+        tuple(loaded), compiled, reference, seed, replications, done, interrupted, failed, world,
         {name: np.stack([m.monthly for m in rows]) for name, rows in measured.items()},
         {name: np.stack([m.by_country for m in rows]) for name, rows in measured.items()},
         {name: np.stack([m.scalars for m in rows]) for name, rows in measured.items()},

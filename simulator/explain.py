@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from simulator.scenario import HISTORY, InputChange, LeafSetting, Scenario, Segment, canonical, value_in_words
@@ -40,11 +41,24 @@ def explain(
 
 
 class _Inputs:
-    """The inputs before and after all changes of a scenario, for examples of what a change does."""
+    """The inputs of the data and what a scenario's changes make of them, one after the other in the order they apply."""
 
     def __init__(self, scenario: Scenario, world: World | None):
-        self.before = world
-        self.after = world.changed(scenario.changes) if world is not None else None
+        self.changes, self.world = scenario.changes, world
+        if world is not None:
+            world.changed(scenario.changes)  # a change that fits no input is refused here
+
+    def rows(self, table: str, parameter: str) -> dict[Any, tuple[Any, list[float]]]:
+        """Numbers of one parameter by key: the value in the data, and the number there and after each of `changes`."""
+        found: dict[Any, tuple[Any, list[float]]] = {}
+        for value in self.world.select(table=table, parameter=parameter) if self.world is not None else ():
+            if value.mode is None:
+                continue
+            steps = [value.mode]
+            for change in self.changes:
+                steps.append(_moved(change, steps[-1]) if _applies(change, value) else steps[-1])
+            found[value.key] = (value, steps)
+        return found
 
 
 def _shipped_regimes() -> Mapping[str, Any]:
@@ -68,14 +82,16 @@ def _one(a: Scenario, law: Mapping[str, Any], inputs: _Inputs) -> list[str]:
     for key, leaf in sorted(policy.set.items()):
         if leaf is not None:
             new, instead = _setting(key, leaf, a, law)
-            said.append(f"The law's value {key} is set to {new}{instead}. Reason: {_closed(leaf.reason)}")
+            said.append(
+                f"The law's value {_named(key, _title(key, a, law))} is set to {new}{instead}. Reason: {_closed(leaf.reason)}"
+            )
     for key, reading in sorted(policy.readings.items()):
         said.append(f"On the disputed point {key}, the reading {reading} is taken.")
     if not policy.foresight:
         said.append("Companies plan only on rules already in force, not on those announced.")
     if policy.grants_overlay:
         said.append("Licences really granted in history come on their dates.")
-    said += [f"The input {_change(change, inputs)}. Reason: {_closed(change.reason)}" for change in a.changes]
+    said += [f"The input {_change(change, inputs)}. Reason: {_closed(change.reason)}" for change in inputs.changes]
     said += [f"{words} is switched off." for name, words in MECHANISMS.items() if not getattr(a.mechanisms, name)]
     if not a.changes:
         said.append("All inputs are those of the data.")
@@ -105,7 +121,7 @@ def _two(a: Scenario, b: Scenario, law: Mapping[str, Any], ours: _Inputs, theirs
     if a.policy.grants_overlay != b.policy.grants_overlay:
         real, model = (first, second) if a.policy.grants_overlay else (second, first)
         said.append(f"In {real} licences really granted come on their dates, in {model} all licences come from the model.")
-    said += _inputs_apart(a, b, first, second, ours, theirs)
+    said += _inputs_apart(first, second, ours, theirs)
     for name, words in MECHANISMS.items():
         if getattr(a.mechanisms, name) != getattr(b.mechanisms, name):
             on, off = (first, second) if getattr(a.mechanisms, name) else (second, first)
@@ -264,20 +280,29 @@ def _values_apart(stretch: Segment, sides: Sides) -> list[str]:
     said = []
     for name, side in ((first, "new"), (second, "old")):
         only = [
-            (key, getattr(d, "old" if side == "new" else "new"), d.unit)
+            (key, d.title, getattr(d, "old" if side == "new" else "new"), d.unit)
             for key, (_, d) in found.items()
             if getattr(d, side) is None
         ]
         if only:
-            listed = _some([f"{key} ({_value(value, _unit(unit))})" for key, value, unit in sorted(only)])
+            listed = _some(
+                [
+                    f"{_named(key, title)}: {_value(value, _unit(unit))}" if title else f"{key} ({_value(value, _unit(unit))})"
+                    for key, title, value, unit in sorted(only)
+                ]
+            )
             said.append(f"Only the law of {name} has the {'value' if len(only) == 1 else 'values'} {listed}.")
     both = {key: (day, d) for key, (day, d) in found.items() if d.old is not None and d.new is not None}
     for key, (day, difference) in sorted(both.items())[:MOST_VALUES]:
         unit = _unit(difference.unit)
         old, new = (_value(value, unit) for value in (difference.old, difference.new))
         since = f" from {_day(day)} on" if day > stretch.first else ""
-        cited = f" ({difference.citation.rstrip('.')})" if difference.citation else ""
-        said.append(f"The value {key} is {old} in {first} and {new} in {second}{since}{cited}.")
+        # Each side's value with the text that states it, never the other side's.
+        mine, its = (_cited(text) for text in (difference.old_citation, difference.new_citation))
+        where = f"{old} in {first} and {new} in {second}{since}{mine}"
+        if mine != its:
+            where = f"{old} in {first}{mine} and {new} in {second}{its}{since}"
+        said.append(f"The value {_named(key, difference.title)} is {where}.")
     if len(both) > MOST_VALUES:
         said.append(f"The two laws differ in {len(both) - MOST_VALUES} more values.")
     return said
@@ -290,12 +315,14 @@ def _settings_apart(a: Scenario, b: Scenario, first: str, second: str, law: Mapp
         if ours is not None and theirs is not None:
             if ours.value != theirs.value:
                 old, new = (_setting(key, leaf, s, law)[0] for leaf, s in ((ours, a), (theirs, b)))
-                said.append(f"The law's value {key} is set to {old} in {first} and to {new} in {second}.")
+                name = _named(key, _title(key, a, law) or _title(key, b, law))
+                said.append(f"The law's value {name} is set to {old} in {first} and to {new} in {second}.")
             continue
         leaf, whose, where, other = (ours, a, first, second) if ours is not None else (theirs, b, second, first)
         if leaf is not None:
             new, instead = _setting(key, leaf, whose, law)
-            said.append(f"In {where}, the law's value {key} is set to {new}{instead}; {other} leaves it as its law has it.")
+            name = _named(key, _title(key, whose, law))
+            said.append(f"In {where}, the law's value {name} is set to {new}{instead}; {other} leaves it as its law has it.")
     return said
 
 
@@ -312,8 +339,21 @@ def _setting(key: str, leaf: LeafSetting, scenario: Scenario, law: Mapping[str, 
         old = dated.at(since)
     except LookupError:
         return _value(leaf.value, unit), f" from {_day(since)} on"
-    cited = f" ({old.citation.rstrip('.')})" if old.citation else ""
-    return _value(leaf.value, unit), f" instead of {_value(old.value, unit)}{cited} from {_day(since)} on"
+    return _value(leaf.value, unit), f" instead of {_value(old.value, unit)}{_cited(old.citation)} from {_day(since)} on"
+
+
+def _title(key: str, scenario: Scenario, law: Mapping[str, Any]) -> str:
+    regime = law.get(scenario.policy.regime or "")
+    return str(getattr(regime.leaves.get(key), "title", "") or "") if regime is not None else ""
+
+
+def _named(key: str, title: str) -> str:
+    """A number of the law by its words, with the id that `--set` takes; by the id alone if the law has no words for it."""
+    return f'"{title}" ({key})' if title else key
+
+
+def _cited(citation: str) -> str:
+    return f" ({citation.rstrip('.')})" if citation else ""
 
 
 def _readings_apart(a: Scenario, b: Scenario, first: str, second: str) -> list[str]:
@@ -326,21 +366,56 @@ def _readings_apart(a: Scenario, b: Scenario, first: str, second: str) -> list[s
     return said
 
 
-def _inputs_apart(a: Scenario, b: Scenario, first: str, second: str, inputs_a: _Inputs, inputs_b: _Inputs) -> list[str]:
-    ours, theirs = {c.key: c for c in a.changes}, {c.key: c for c in b.changes}
+def _inputs_apart(first: str, second: str, ours: _Inputs, theirs: _Inputs) -> list[str]:
+    """What the two make of the inputs, parameter by parameter; changes that both make alike are not told."""
     said = []
-    for key, change in ours.items():
-        other = theirs.get(key)
-        if other is None:
-            said.append(f"In {first}, the input {_change(change, inputs_a)}; {second} leaves it as in the data.")
-        elif (change.effect, change.amount) != (other.effect, other.amount):
-            said.append(f"In {first}, the input {_change(change, inputs_a)}; in {second} it is {_effect(other)}.")
-    said += [
-        f"In {second}, the input {_change(change, inputs_b)}; {first} leaves it as in the data."
-        for key, change in theirs.items()
-        if key not in ours
-    ]
+    for table, parameter in dict.fromkeys((c.table, c.parameter) for c in (*ours.changes, *theirs.changes)):
+        mine, its = ({c.key: c for c in side.changes if (c.table, c.parameter) == (table, parameter)} for side in (ours, theirs))
+        shared = {key for key in {*mine} & {*its} if _same(mine[key], its[key])}
+        if len(shared) == len(mine) == len(its):
+            continue
+        ends = [{key: steps[-1] for key, (_, steps) in side.rows(table, parameter).items()} for side in (ours, theirs)]
+        apart = [key for key, end in ends[0].items() if not isclose(end, ends[1][key], rel_tol=1e-9, abs_tol=1e-12)]
+        if ends[0] and not apart:
+            said.append(
+                f"The input {parameter} in the table {table} is changed in other steps in {first} and in {second}, which come to "
+                "the same numbers."
+            )
+            continue
+        stacked = False
+        for key, change in mine.items():
+            if key not in shared and key in its:
+                other = f"in {second} it is {_effect(its[key])}{_numbers_behind(its[key], theirs) if len(its) > 1 else ''}"
+                said.append(f"In {first}, the input {_change(change, ours)}; {other}.")
+                stacked |= any(c.overlaps(change) for c in (*mine.values(), *its.values()) if c.key != key)
+        for name, here, rest, side, changes in ((first, mine, its, ours, second), (second, its, mine, theirs, first)):
+            for key, change in here.items():
+                if key in rest:
+                    continue
+                beside = [c for c in rest.values() if c.overlaps(change)]
+                stacked |= bool(beside) or any(c.overlaps(change) for c in here.values() if c.key != key)
+                if not beside:
+                    left = "leaves it as in the data"
+                elif all(c.key in shared for c in beside):
+                    left = "makes only the changes that both make"
+                else:
+                    left = "changes it otherwise"
+                said.append(f"In {name}, the input {_change(change, side)}; {changes} {left}.")
+        if stacked and apart:
+            value = ours.rows(table, parameter)[apart[0]][0]
+            old, new = (_number(end[apart[0]]) for end in ends)
+            unit = value.unit.replace("_", " ")
+            others = len(apart) - 1
+            more = "" if not others else "; one more value differs" if others == 1 else f"; {others} more values differ"
+            said.append(
+                f"With all changes of {parameter}, the value{f' for {_which(value)}' if _which(value) else ''} is {old} {unit} in "
+                f"{first} and {new} {unit} in {second}{more}."
+            )
     return said
+
+
+def _same(one: InputChange, other: InputChange) -> bool:
+    return (one.effect, one.amount) == (other.effect, other.amount)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -351,7 +426,9 @@ def _change(change: InputChange, inputs: _Inputs) -> str:
     who = "everyone" if change.entity == "*" else _and(change.names)
     scope = "" if not change.scope else " in every scope" if change.scope == "*" else f" (scope {change.scope})"
     whose = "" if change.names == ("world",) else f" of {who}"
-    text = f"{change.parameter}{whose}{scope} in the table {change.table} is {_effect(change)}"
+    place = next(index for index, each in enumerate(inputs.changes) if each.key == change.key)
+    again = any(earlier.overlaps(change) for earlier in inputs.changes[:place])
+    text = f"{change.parameter}{whose}{scope} in the table {change.table} is {'further ' if again else ''}{_effect(change)}"
     if change.period_from and change.period_to:
         text += f" for periods that begin from {_day(change.period_from)} to {_day(change.period_to)}"
     elif change.period_from:
@@ -361,8 +438,25 @@ def _change(change: InputChange, inputs: _Inputs) -> str:
     return text + _numbers_behind(change, inputs)
 
 
-def _meant(change: InputChange, entity: str, scope: str) -> bool:
-    return (change.entity == "*" or entity in change.names) and change.scope in ("*", scope)
+def _applies(change: InputChange, value: Any) -> bool:
+    """Whether a change applies to a value of the data: table, parameter, entity, scope and the day its period begins."""
+    from simulator.world import period_bounds
+
+    if (change.table, change.parameter) != (value.table, value.parameter) or change.scope not in ("*", value.scope):
+        return False
+    if change.entity != "*" and value.entity not in change.names:
+        return False
+    if change.period_from is None and change.period_to is None:
+        return True
+    return bool(value.period) and (
+        (change.period_from or date.min) <= period_bounds(value.period)[0] <= (change.period_to or date.max)
+    )
+
+
+def _moved(change: InputChange, number: float) -> float:
+    if change.effect == "set":
+        return change.amount
+    return number * change.amount if change.effect == "multiply" else number + change.amount
 
 
 def _effect(change: InputChange) -> str:
@@ -374,21 +468,24 @@ def _effect(change: InputChange) -> str:
 
 
 def _numbers_behind(change: InputChange, inputs: _Inputs) -> str:
-    """` (40 -> 60 days for usa_nva, and 34 more values)`: an example of what the change does, with its unit."""
-    if inputs.before is None or inputs.after is None:
-        return ""
-    here = [v for v in inputs.before.select(table=change.table, parameter=change.parameter) if _meant(change, v.entity, v.scope)]
-    after = {value.key: value.mode for value in inputs.after.select(table=change.table, parameter=change.parameter)}
-    moved = [value for value in here if after[value.key] != value.mode]
+    """` (40 -> 60 days for usa_nva, and 34 more values)`: an example of what the change does when its turn comes, with unit."""
+    place = next(index for index, each in enumerate(inputs.changes) if each.key == change.key)
+    rows = inputs.rows(change.table, change.parameter).values()
+    moved = [(value, steps[place], steps[place + 1]) for value, steps in rows if steps[place] != steps[place + 1]]
     if not moved:
         return ""
-    value = moved[0]
-    old, new = value.mode, after[value.key]
-    assert old is not None and new is not None  # only numbers change
-    which = " ".join(part for part in (value.entity if value.entity != "world" else "", value.scope, value.period) if part)
-    more = f", and {len(moved) - 1} more values" if len(moved) > 2 else ", and one more value" if len(moved) == 2 else ""
-    named = f" for {which}" if which else ""
-    return f" ({_number(old)} -> {_number(new)} {value.unit.replace('_', ' ')}{named}{more})"
+    value, old, new = moved[0]
+    named = f" for {_which(value)}" if _which(value) else ""
+    return f" ({_number(old)} -> {_number(new)} {value.unit.replace('_', ' ')}{named}{_more(len(moved))})"
+
+
+def _which(value: Any) -> str:
+    """Whose value it is and when: `nvidia 2027Q1`; empty for the one of the whole world."""
+    return " ".join(part for part in (value.entity if value.entity != "world" else "", value.scope, value.period) if part)
+
+
+def _more(values: int) -> str:
+    return f", and {values - 1} more values" if values > 2 else ", and one more value" if values == 2 else ""
 
 
 def _regime(regime: str, law: Mapping[str, Any]) -> str:

@@ -193,8 +193,9 @@ class Reader:
 
     def layers(self, model: type[Content], source: YamlFile, label: str, *, on_command_line: bool = False) -> list[_Layer]:
         """The layer a file holds, then its named blocks. Faulty parts are reported and left out, the rest is still checked."""
-        raw, file = source.content, printable(source.path)
-        lines = (lambda _: 0) if on_command_line else source.line
+        raw, file, lines = source.content, printable(source.path), source.line
+        if on_command_line:
+            file, lines = label, lambda _: 0
         if not isinstance(raw, dict):
             if () not in source.spoilt:
                 message = f"{shown(raw)} is not a mapping; a scenario is written in `key: value` lines"
@@ -204,10 +205,14 @@ class Reader:
         # What the file itself could not say has been reported; keys that a merge would bring may be the ones that are missing.
         self.complete &= not any(place[-1] == MERGE for place in source.spoilt)
         left_out = {_whole(place) for place in source.spoilt}
-        told = self._check_changes(raw, (), source, lines)
+
+        def say(place: FieldPath, message: str) -> None:
+            self.problems.append(Problem(file, lines(place), _field(place), message))
+
+        told = self._check_changes(raw, (), source, say)
         for name, block in raw["overrides"].items() if isinstance(raw.get("overrides"), dict) else ():
             if isinstance(block, dict):
-                told |= self._check_changes(block, ("overrides", name), source, lines)
+                told |= self._check_changes(block, ("overrides", name), source, say)
         try:
             content = model.model_validate(raw)
         except ValidationError as error:
@@ -215,8 +220,7 @@ class Reader:
                 place = tuple(part for part in detail["loc"] if part != "[key]")
                 merged = detail["type"] == "missing" and (*place[:-1], MERGE) in source.spoilt
                 if place not in told and not merged and not source.hides(place):
-                    sentence = _sentence(detail, model, place, on_command_line)
-                    self.problems.append(Problem(file, lines(place), _field(place), sentence))
+                    say(place, _sentence(detail, model, place, on_command_line))
                 # What is missing is filled in below, or takes the change it belongs to with it.
                 left_out.add(_whole(place))
         if left_out:
@@ -234,7 +238,7 @@ class Reader:
         return found
 
     def _check_changes(
-        self, raw: dict[str, Any], at: FieldPath, source: YamlFile, lines: Callable[[FieldPath], int]
+        self, raw: dict[str, Any], at: FieldPath, source: YamlFile, say: Callable[[FieldPath, str], None]
     ) -> set[FieldPath]:
         """Report faults between the keys of each input change, even where a single key is faulty too; returns those changes."""
         told: set[FieldPath] = set()
@@ -244,7 +248,7 @@ class Reader:
             for key, message in change_problems(change) if isinstance(change, dict) else ():
                 place = (*whole, *([key] if key else []))
                 if not unsure:
-                    self.problems.append(Problem(printable(source.path), lines(place), _field(place), message))
+                    say(place, message)
                 told.add(whole)
         return told
 
@@ -276,7 +280,8 @@ class Reader:
             self.problems += unreadable.problems
             self.complete = False
             return []
-        return self.source(model, source, label or path.stem, named=path.stem)
+        stem = printable(path.stem)
+        return self.source(model, source, label or stem, named=stem)
 
     def source(self, model: type[Content], source: YamlFile, label: str, named: str = "") -> list[_Layer]:
         found = self.layers(model, source, label)
@@ -291,7 +296,7 @@ class Reader:
         """The chain from the first parent down to the scenario itself, and the blocks it offers, the nearest one first."""
         chain: list[_Layer] = []
         blocks: dict[str, _Layer] = {}
-        seen = [path.resolve()] if path else []
+        seen = [os.path.realpath(path)] if path else []
         names = [bottom[0].content.name] if bottom and isinstance(bottom[0].content, ScenarioFile) else []
         layers = bottom
         while layers:
@@ -308,7 +313,7 @@ class Reader:
                 offer = shipped_scenarios()
                 beside = "beside this file, below it or among the shipped ones" if path else "among the shipped ones"
                 trouble = f"no scenario {content.extends!r} {beside} ({', '.join(offer)}){nearest(content.extends, offer)}"
-            elif parent.resolve() in seen:
+            elif os.path.realpath(parent) in seen:
                 trouble = f"goes round in a circle: {' -> '.join([*names, parent.stem])}; one of them must not extend the other"
             elif len(seen) > MAX_EXTENDS:
                 trouble = f"is step {len(seen)} of a chain; at most {MAX_EXTENDS} are allowed, so join some of the files"
@@ -316,7 +321,7 @@ class Reader:
                 self.problems.append(own.problem(("extends",), trouble))
                 self.complete = False
                 break
-            seen.append(parent.resolve())
+            seen.append(os.path.realpath(parent))
             names.append(parent.stem)
             path = parent
             layers = self.file(ScenarioFile, parent)
@@ -352,7 +357,7 @@ class Reader:
         except InputProblems as unreadable:
             self.problems += [Problem(label, 0, key, problem.message) for problem in unreadable.problems]
             return []
-        if path[:2] == ["policy", "set"] and value is not None and not isinstance(value, dict):
+        if path[:2] == ["policy", "set"] and len(path) == 3 and value is not None and not isinstance(value, dict):
             value = {"value": value, "reason": "Set on the command line."}
         raw: Any = value
         for part in reversed(path):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from simulator import costs
 from simulator.events import Log, Mark, Stage
 from simulator.sampling import HOPS
+from simulator.spillovers import MERCHANTS, china, china_ratio
 from simulator.static import Draws, Static
 from simulator.units import DAYS_PER_YEAR, PPM, TICKS_PER_DAY
 
@@ -78,17 +79,22 @@ SERIES = (
     ),
     Metric(
         "mw_relocated",
-        "Relocated since the start",
+        "Relocated for clearance since the start",
         "MW IT",
         "Size of sites given up for a successor in another country; cumulative.",
     ),
     Metric(
         "mw_downsized",
-        "Downsized since the start",
+        "Left empty by licences since the start",
         "MW IT",
         "Part of sites left empty because the licensed quantity did not fill them; cumulative.",
     ),
-    Metric("mw_cancelled", "Cancelled since the start", "MW IT", "Size of projects given up for good; cumulative."),
+    Metric(
+        "mw_cancelled",
+        "Cancelled for clearance since the start",
+        "MW IT",
+        "Size of projects given up for good because a licence or headroom did not come (no other reason is simulated); cumulative.",
+    ),
 )
 SHARES = (
     Metric(
@@ -137,7 +143,24 @@ SCALARS = (
         "First day on which a company finds no room for a phase in a country's pot.",
     ),
 )
-METRICS = {metric.id: metric for metric in (*SERIES, *SHARES, *SCALARS)}
+CHINA = (
+    Metric(
+        "china_ratio",
+        "China's compute against the four",
+        "ratio",
+        "China's stock (licensed, diverted, domestic, rented offshore) over the four companies' compute online, H100-equivalents.",
+    ),
+    Metric("china_stock_h100e", "China's compute", "H100-equivalents", "Licensed imports, diverted, domestic, and rented offshore."),
+    Metric(
+        "china_domestic_h100e",
+        "China's domestic accelerators",
+        "H100-equivalents",
+        "Accelerators made in China up to the date; their output answers denied chips with the stated elasticity.",
+    ),
+)
+BY_MONTH = (*SERIES, *SHARES, *CHINA)
+"""The monthly series, in the order of `Measures.monthly`."""
+METRICS = {metric.id: metric for metric in (*BY_MONTH, *SCALARS)}
 BY_COUNTRY = ("it_mw_online", "h100e_online", "mw_waiting_clearance")
 RD_ACCESS_H100E = 10_000
 """Below this a national research system has no frontier-scale cluster to rent from: the size of a 10,000-GPU cluster (model.md 9)."""
@@ -165,9 +188,9 @@ class Provided(NamedTuple):
 class Measures:
     """One replication measured. Shapes: T months, G groups (`groups`), Y year ends, C countries, P provisions."""
 
-    monthly: NDArray[np.float32]
-    """(metrics, T, G): SERIES then SHARES"""
-    by_country: NDArray[np.float32]
+    monthly: NDArray[np.float64]
+    """(metrics, T, G): BY_MONTH"""
+    by_country: NDArray[np.float64]
     """(3, Y, C): BY_COUNTRY"""
     scalars: Floats
     """(SCALARS,), nan where not reached"""
@@ -288,7 +311,8 @@ def waits(log: Log, life: Lives) -> Waits:
     site = key[opened]
     closed = (after >= 0) & (key[after] == site)
     until = np.where(closed, after, len(log))
-    asks = of_sites((log["mark"] == Mark.FILED) | ((log["stage"] == Stage.ALLOCATION) & (log["mark"] == Mark.START)))
+    in_line = np.isin(log["stage"], (Stage.ALLOCATION, Stage.AUTHORISATION)) & (log["mark"] == Mark.START)
+    asks = of_sites((log["mark"] == Mark.FILED) | in_line)
     # Rank of a row: site first, then place in the log.
     last = np.searchsorted(key[asks] * (len(log) + 1) + asks, site * (len(log) + 1) + until) - 1
     ask = np.append(asks, -1)[last]
@@ -356,13 +380,22 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = np.stack([tier1 / whole, home / whole])
     access = (h100e.sum(axis=1) >= RD_ACCESS_H100E) @ rd_weight
-    monthly = np.full((len(SERIES) + len(SHARES), t, to_group.shape[1]), np.nan, dtype=np.float32)
+    second = np.full((len(CHINA), t), np.nan)
+    if static.china is not None and draws.china is not None:
+        # China has no sites in this model: it is taken to place the share of what it could buy that the four can place.
+        merchant = np.isin(static.vendor_of, [static.vendors.index(vendor) for vendor in MERCHANTS])
+        offered = draws.deliveries[:, :, merchant].sum(axis=(1, 2))
+        placed = costs.deliveries(static, log)[:, :, merchant].sum(axis=(1, 2)) / np.maximum(offered, 1)
+        found = china(static.china, draws.china._replace(demand=draws.china.demand * placed))
+        second = np.stack([china_ratio(found.stock, h100e.sum(axis=(1, 2))), found.stock, found.domestic])
+    monthly = np.full((len(BY_MONTH), t, to_group.shape[1]), np.nan)
     monthly[: len(SERIES)] = flat
     monthly[len(SERIES) : len(SERIES) + 2, :, : 1 + k] = shares
     monthly[len(SERIES) + 2, :, 0] = access
+    monthly[len(SERIES) + len(SHARES) :, :, 0] = second
 
     ends = year_ends(static)
-    by_country = np.stack([table.sum(axis=1)[ends] for table in (it_mw, h100e, waiting)]).astype(np.float32)
+    by_country = np.stack([table.sum(axis=1)[ends] for table in (it_mw, h100e, waiting)]).astype(np.float64)
     return Measures(monthly, by_country, _scalars(static, draws, log, life), _provisions(static, log, life, mw))
 
 

@@ -119,8 +119,8 @@ class Expansion:
         self.decided_on, self.authorised_from = authorisation_ticks(static, draws)
         # Headroom of the authorisation promised to cleared sites whose chips have not left yet.
         self.pledged = [[0] * len(static.countries) for _ in companies]
-        # What companies drew from pots that counted but did not limit yet.
-        self.counted_early = [[0] * len(static.countries) for _ in companies]
+        # What companies drew from pots that counted but did not limit yet, by company, country and the pot's period.
+        self.counted_early: dict[tuple[int, int, int], int] = {}
         self._open_fleet()
 
     # ------------------------------------------------------------------ the story
@@ -184,6 +184,7 @@ class Expansion:
         Returns None once cleared, else the provision that refused (-1: patience ended without an answer).
         """
         self.mark(p, Stage.CLEARANCE, Mark.START, pool=p.country)
+        self.pledge(p, 0)  # asked again: nothing is promised until it is cleared
         yield self.at(p.expected_ready - self.draws.filing_lead, Order.RULING, p, Stage.CLEARANCE)
         if p.patience_ends < 0:
             p.patience_ends = max(p.expected_ready, self.now) + int(self.draws.patience[p.root])
@@ -303,7 +304,8 @@ class Expansion:
             pot = self.pots[p.country]
             pot.open(self.window[self.segment][p.country])
             pot.used += moved
-            self.counted_early[p.company][p.country] += moved
+            key = p.company, p.country, pot.window
+            self.counted_early[key] = self.counted_early.get(key, 0) + moved
             self.mark(p, Stage.ALLOCATION, Mark.DRAWN, rule=self.pot_rule(p.country), pool=p.country, quantity=moved)
         self.owned[p.company][self.static.home] -= moved
         self.owned[p.company][p.country] += moved
@@ -427,7 +429,8 @@ class Expansion:
 
     def hopes_for_authorisation(self, company: int) -> bool:
         """Whether a planner at this company counts on the authorisation today: held, or not yet decided."""
-        return self.static.allow_uveu and (self.now < self.decided_on[company] or self.granted(company))
+        applies = self.static.authorisation_applied[company] < self.static.horizon
+        return self.static.allow_uveu and bool(applies) and (self.now < self.decided_on[company] or self.granted(company))
 
     def pledge(self, p: Project, tpp: int) -> None:
         """Hold this much of the company's headroom for a cleared site; 0 lets it go."""
@@ -528,7 +531,7 @@ class Expansion:
                     for a in queue.generations:
                         self.receive(k, queue, a, int(self.draws.opening_stock[k, a]))
                 offered = {a: int(self.draws.deliveries[month, k, a]) for a in queue.generations}
-                room = self.planned_need(k, v) - sum(chips * self.watts[a] for a, chips in queue.stock.items())
+                room = self.planned_need(k, v) - queue.held_watts()
                 for a in reversed(queue.generations):  # the newest first
                     taken = min(offered[a], max(room, 0) // self.watts[a])
                     room -= taken * self.watts[a]
@@ -544,7 +547,9 @@ class Expansion:
         """Watts of chips for sites that wait for them or should be ready within the months a company stocks ahead."""
         until = self.now + self.draws.stock_ahead
         coming = self.coming[company, vendor].values()
-        return sum(p.mw16 for p in coming if p.expected_ready <= until) * WATTS_PER_SIXTEENTH
+        # A site takes whole chips: its last one may be only partly used.
+        spare = max((self.watts[a] for a in self.queues[company, vendor].generations), default=1) - 1
+        return sum(p.mw16 * WATTS_PER_SIXTEENTH + spare for p in coming if not p.branches_left or p.expected_ready <= until)
 
     def receive(self, company: int, queue: ChipQueue, accelerator: int, chips: int) -> None:
         """Chips enter a company's stock, and its footprint at home."""
@@ -557,11 +562,12 @@ class Expansion:
             if tick >= self.static.horizon:
                 return
             yield Alarm(self.env, tick, Order.RELEASE)
-            for country, early in enumerate(self.counted_early[company]):
-                window = self.window[self.segment][country]
-                if early and self.pots[country].window == window and (self.static.uveu_rule[self.segment, company, country] >= 0).any():
+            for country, window in enumerate(self.window[self.segment]):
+                offered = (self.static.uveu_rule[self.segment, company, country] >= 0).any()
+                if not offered or self.pots[country].window != window:
+                    continue
+                if early := self.counted_early.pop((company, country, window), 0):
                     self.pots[country].used -= early
-                    self.counted_early[company][country] = 0
                     self.record(-1 - company, 0, Stage.AUTHORISATION, Mark.DRAWN, self.pot_rule(country), country, -early)
 
     def other_importers(self) -> Steps:

@@ -38,6 +38,11 @@ class ChipQueue:
         """Chips arrive in stock."""
         self.stock[accelerator] += chips
 
+    def held_watts(self) -> int:
+        """Watts of the chips in stock and of those gathered by phases still in line."""
+        gathered = [claim.taken for _, claim in self.line]
+        return sum(chips * self.watts[a] for held in (self.stock, *gathered) for a, chips in held.items())
+
     def join(self, claim: Claim) -> None:
         """A phase joins the line at its place."""
         insort(self.line, (claim.rank, claim), key=lambda entry: entry[0])

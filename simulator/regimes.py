@@ -272,6 +272,8 @@ class StepEntry(Entry):
 class LeafEntry(Entry):
     """One number (or word, date, group) of the law: `value`, or `steps` for one that changes."""
 
+    title: Text | None = None
+    """What it is, in words that can follow "the" or stand for it; stated once, where the leaf is new."""
     value: Any = None
     steps: tuple[StepEntry, ...] = ()
     unit: Text
@@ -317,6 +319,8 @@ class DatedLeaf:
     readings: Mapping[str, Mapping[str, Any]]
     file: str
     line: int
+    title: str = ""
+    """What it is, in words; empty if no regime says."""
 
     def at(self, on: date) -> Leaf:
         """The value on a day. Raises LookupError before the first step."""
@@ -767,7 +771,7 @@ def _leaf(reader: _Reader, section: str, key: str, entry: LeafEntry, as_of: date
             )
     if len(reader.problems) > before:
         return None
-    return DatedLeaf(key, entry.unit, tuple(steps), entry.readings, reader.source.path.name, reader.source.line(field))
+    return DatedLeaf(key, entry.unit, tuple(steps), entry.readings, reader.source.path.name, reader.source.line(field), entry.title or "")
 
 
 # ---------------------------------------------------------------------- resolving
@@ -867,7 +871,8 @@ def _resolve(reader: _Reader, parent: Regime | None) -> Regime:
                 complain((section, key, "unit"), f"is {shown(entry.unit)}; {parent.id} states it in {parent.leaves[key].unit}")
             leaf = _leaf(reader, section, key, entry, as_of)
             if leaf is not None:
-                leaves[key], defined[key] = leaf, id
+                inherited = parent.leaves[key].title if parent and key in parent.leaves else ""
+                leaves[key], defined[key] = replace(leaf, title=leaf.title or inherited), id
 
     instruments = {**(parent.instruments if parent else {}), **reader.sections["instruments"]}
     items = {**(parent.items if parent else {}), **reader.sections["items"]}

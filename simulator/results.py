@@ -63,6 +63,7 @@ def manifest(comparison: Comparison) -> dict[str, Any]:
         "replications_asked": comparison.asked,
         "replications": comparison.replications,
         "interrupted": comparison.interrupted,
+        "failed": comparison.failed or None,
         "reference": comparison.reference,
         "scenarios": {s.name: content_hash(s) for s in comparison.scenarios},
         "events_of_replications": sorted({r for runs in comparison.runs.values() for r in runs}),
@@ -79,6 +80,13 @@ def check_target(out: Path) -> None:
         raise refuse(out, "is a file; name a folder for the results", field="--out")
     if out.is_dir() and any(out.iterdir()) and not _ours(out):
         raise refuse(out, "is not empty and holds no earlier results; name an empty or a new folder", field="--out")
+    if foreign := _foreign(out):
+        names = ", ".join(sorted(foreign)[:3]) + (" and others" if len(foreign) > 3 else "")
+        raise refuse(
+            out,
+            f"holds files that are not results of ours and would be lost: {names}; move them, or name another folder",
+            field="--out",
+        )
     # The folder is made beside its place and then renamed, so the parent must be writable; an old one is emptied as well.
     above = next(parent for parent in out.parents if parent.exists())
     for place in (above, out) if out.is_dir() else (above,):
@@ -131,6 +139,15 @@ def _place(out: Path) -> Path:
         ) from None
 
 
+def _foreign(folder: Path) -> set[str]:
+    """Names in an earlier results folder that its manifest does not list."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return set()
+    listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files", [])
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    return present - set(listed) - {MANIFEST}
+
+
 def _ours(folder: Path) -> bool:
     try:
         return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["product"] == PRODUCT)
@@ -179,10 +196,39 @@ def write(comparison: Comparison, rows: list[Row], differences: list[Difference]
     pd.DataFrame([asdict(r) for r in all_rows(comparison, monthly=True)]).to_parquet(folder / "monthly.parquet", index=False)
     _projects(comparison).to_parquet(folder / "projects.parquet", index=False)
     _events(comparison).to_parquet(folder / "events.parquet", index=False)
+    for name, table in _causes(comparison).items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
     meanings = pd.DataFrame([asdict(m) for m in METRICS.values()])
     meanings.to_csv(folder / "meanings.csv", index=False, lineterminator="\n")
     (folder / "summary.txt").write_text(text, encoding="utf-8")
-    (folder / MANIFEST).write_text(json.dumps(manifest(comparison), indent=2) + "\n", encoding="utf-8")
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    listed = {**manifest(comparison), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+
+
+def _causes(comparison: Comparison) -> dict[str, Any]:
+    """Why, for the replications kept in full: binding causes, sites with slack, policy-attributable delay, ledgers of every pool."""
+    import pandas as pd
+
+    from simulator.causes import cause_table, chip_ledger, delay_rows, held_up, ledger_table, policy_delay, pot_ledger, site_table
+
+    static_of = {compiled.scenario.name: compiled.static for compiled in comparison.compiled}
+    base = comparison.reference
+    tables: dict[str, list[Any]] = {"causes": [], "sites": [], "policy_delay": [], "ledgers": []}
+    for name, kept in comparison.runs.items():
+        static = static_of[name]
+        for replication, (draws, log) in kept.items():
+            held = held_up(static, draws, log)
+            new = {"causes": cause_table(static, held), "sites": site_table(static, draws, held)}
+            new["ledgers"] = pd.concat([ledger_table(chip_ledger(static, draws, log)), ledger_table(pot_ledger(static, log))])
+            if name != base and replication in comparison.runs[base]:
+                base_draws, base_log = comparison.runs[base][replication]
+                if base_draws.names == draws.names and (base_draws.planned == draws.planned).all():
+                    delay = policy_delay(static, draws, log, static_of[base], base_draws, base_log)
+                    new["policy_delay"] = pd.DataFrame(delay_rows(static, delay)).assign(reference=base)
+            for table, frame in new.items():
+                tables[table].append(frame.assign(scenario=name, replication=replication))
+    return {table: pd.concat(frames, ignore_index=True) for table, frames in tables.items() if frames}
 
 
 def _provisions(comparison: Comparison) -> Any:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from simulator import spillovers
 from simulator.draws import Aspect, Floats, Ints, bits, entity_key, look_up, market_aspect, normal, spread_table
 from simulator.static import BARRED, Draws, Route, Timed
 from simulator.units import (
     DAYS_PER_YEAR,
     FACTOR_ONE,
+    H100_DENSE_8BIT_TOPS,
     PPM,
     SCORE_ONE,
     TICKS_PER_DAY,
@@ -342,6 +344,12 @@ class Sampler:
             [w.get("fleets", "fleet_country_share", f.companies[k], f.countries[c], known) for k, c in here],
             (len(here),),
         )
+        self.china_inputs = spillovers.wanted(w, f.start, f.end)
+        for name, found in self.china_inputs.items():
+            self._take(name, [w.get(*key) for key in found], (len(found),))
+        self.per_chip = spillovers.h100e_per_chip(w, f.months)
+        self.per_past_chip = spillovers.h100e_per_chip(w, [date(y, 7, 1) for y in range(2022, f.start.year)])
+        self.exported = w.number("accelerators", "dense_8bit_tops", "ascend_910c") / H100_DENSE_8BIT_TOPS
         # Random revisions begin where the path is no longer a reported number.
         self.reported_until = (
             max(
@@ -475,10 +483,19 @@ class Sampler:
             idle_shell_usd=round(float(get("idle_shell")) * 1e6),
             application_usd=round(float(get("internal_cost_per_application")) * 1e6),
             under_way=under_way,
+            china=self._china(get),
             under_way_ticks=int(median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]].sum(axis=0)[f.market_country == f.home].mean()),
             authorisation_usd=round(float(get("application_cost")) * 1e6),
             security_ppm=round(float(get("uplift_share_of_construction")) * PPM),
         )
+
+    def _china(self, get: Get) -> spillovers.ChinaPaths:
+        """China's compute in this replication, apart from what the law of a scenario changes."""
+        merchants = [self.frame.vendors.index(vendor) for vendor in spillovers.MERCHANTS]
+        position = [self._supply_position(quarter_of(day)) for day in self.frame.months]
+        merchant = get("shipped")[merchants][:, position].sum(axis=0) / 3
+        past, ahead = self.per_past_chip, self.per_chip
+        return spillovers.paths(get, self.china_inputs, self.frame.months, merchant, ahead, past, self.exported)
 
     def _chip_share(self, get: Get) -> float:
         return max(1.0 - float(get("network_share_of_it_capex")) - float(get("server_share_of_it_capex")), 0.3)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -192,7 +193,7 @@ def _entities(value: Any) -> str | tuple[str, ...]:
     name = _pattern("the name of an entity", IDENTIFIER, 80)
     for word in value if isinstance(value, list | tuple) else (value,):
         if word == "*":
-            _wrong("holds '*' beside names; write entity: '*' alone for all who have the parameter")
+            _wrong("holds '*' in a list; write entity: '*' alone for all who have the parameter")
         if isinstance(word, str) and word.lower() in ("all", "any", "every", "everyone"):
             _wrong(f"{shown(word)} is nobody's name; write '*', with the quotes, for all who have the parameter")
     if not isinstance(value, list | tuple):
@@ -205,9 +206,12 @@ def _entities(value: Any) -> str | tuple[str, ...]:
 
 def _parent_name(value: Any) -> str:
     """A shipped name, or a file beside the child or below it; nothing that leads elsewhere."""
-    leads = isinstance(value, str) and (value.startswith(("/", ".", "~")) or ".." in re.split(r"[/\\]", value) or "\\" in value)
+    leads = isinstance(value, str) and (value.startswith(("/", "../", "~")) or ".." in re.split(r"[/\\]", value) or "\\" in value)
     if leads:
-        _wrong(f"{shown(value)} is not accepted; name a shipped scenario, or a file beside this one or below it (base.yaml, sub/base.yaml)")
+        _wrong(
+            f"{shown(value)} leads out of the folder; name a shipped scenario, or a file beside this one or below it, such as "
+            "base.yaml or variants/base.yaml"
+        )
     return _pattern("the name or file name of a scenario", IDENTIFIER, 200)(value)
 
 
@@ -751,6 +755,11 @@ def scenario_from_text(text: str, source: str = "scenario", overrides: Sequence[
 
 def _find(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, Path) or name_or_path.endswith((".yaml", ".yml")):
+        return Path(name_or_path)
+    if "/" in name_or_path:
+        # Certainly a path; what stands there is said when it is read, unless it is some other kind of text.
+        if os.path.isfile(name_or_path):
+            raise refuse(printable(name_or_path), "does not end in .yaml, as the name of a scenario file does")
         return Path(name_or_path)
     offer = shipped_scenarios()
     if name_or_path not in offer:

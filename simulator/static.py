@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.units import LARGEST
+
+if TYPE_CHECKING:
+    from simulator.spillovers import ChinaPaths, ChinaPolicy
 
 Ints = NDArray[np.int64]
 
@@ -118,8 +121,8 @@ class Static:
     law_changes: Ints
     """(S,) a provision that differs from the segment before, or -1"""
     outlook: Ints
-    """(2, S, K, C) without and with hope for the universal authorisation: score of building there under the law announced by the segment's first day: 0 free, negative if an application may
-    fail, BARRED if it must"""
+    """(2, S, K, C) without and with hope for the universal authorisation: score of building there under the law announced by
+    the segment's first day; 0 free, negative if an application may fail, BARRED if it must"""
     outlook_wait: Ints
     """(2, S, K, C) years of wait for clearance expected under that law, in 2**-20"""
     lpp_limit: Ints
@@ -166,6 +169,9 @@ class Static:
     allow_relocation: bool
     allow_uveu: bool
     allow_lpp: bool
+
+    china: ChinaPolicy | None = None
+    """What the law means for China's compute, by month; read after the run only"""
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -247,6 +253,8 @@ class Draws:
     """A company's cost of applying for a universal authorisation"""
     security_ppm: int
     """Extra cost of a site under licence or authorisation, share of the shell's cost"""
+    china: ChinaPaths | None = None
+    """This replication's paths of China's compute; read after the run only"""
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.metrics import BY_COUNTRY, SCALARS, SERIES, SHARES, groups, year_ends
+from simulator.metrics import BY_COUNTRY, BY_MONTH, SCALARS, SERIES, groups, year_ends
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def columns(comparison: Comparison, *, monthly: bool = False) -> Iterator[Column
     days = [day.isoformat() for day in comparison.compiled[0].sampler.frame.months]
     names = comparison.names()
     ends = list(range(len(days))) if monthly else year_ends(static)
-    for m, metric in enumerate((*SERIES, *SHARES)):
+    for m, metric in enumerate(BY_MONTH):
         for g, group in enumerate(groups(static)):
             if all(np.isnan(comparison.monthly[name][:, m, :, g]).all() for name in names):
                 continue  # a share that is not given for this group

@@ -24,6 +24,7 @@ WAITED = {
     Stage.FIT_OUT: "fit-out",
     Stage.LICENCE_REVIEW: "licence review",
     Stage.ALLOCATION: "waiting for the country's allocation",
+    Stage.AUTHORISATION: "waiting for headroom of the authorisation",
     Stage.CHIPS: "waiting for chips",
     Stage.SHIPPING: "shipping",
     Stage.INSTALLATION: "installation",
@@ -114,58 +115,59 @@ def story(compiled: Compiled, draws: Draws, log: Log, root: int) -> list[str]:
 
 
 class Gap(NamedTuple):
-    """One lineage that fared differently under two policies, in the same replication."""
+    """One lineage that lost under a policy against the reference, in the same replication."""
 
     project: str
     company: str
-    mw: float
-    country_reference: str
-    country: str
-    online_reference: str | None
-    online: str | None
-    provision: str
+    lost_mw_years: float
+    says: str
     reason: str
 
 
 def gaps(reference: Compiled, other: Compiled, draws: tuple[Draws, Draws], logs: tuple[Log, Log], most: int = 5) -> list[Gap]:
-    """The lineages with the largest difference in MW-days online, each with the provision that decided it in `other`."""
-    horizon = other.static.horizon
-    shape = len(draws[0].names), HOPS
+    """The lineages that lost most MW-years online under `other`, where they stood, and what decided."""
     if draws[0].names != draws[1].names:
         return []  # other inputs, other projects: nothing to pair by name
-    lives_of = [lives(c.static, d, log) for c, d, log in zip((reference, other), draws, logs, strict=True)]
-    first = [np.minimum(life.online.reshape(shape).min(axis=1), horizon) for life in lives_of]
-    weight = np.abs(first[1] - first[0]) / TICKS_PER_DAY * draws[0].mw16 / 16
+    horizon = other.static.horizon
+    roots = len(draws[0].names)
+    online, mw, site = [], [], []
+    for compiled, drawn, log in zip((reference, other), draws, logs, strict=True):
+        life = lives(compiled.static, drawn, log)
+        rows = log[(log["mark"] == Mark.ONLINE) & (log["root"] >= 0)]
+        first, size = np.full(roots, horizon), np.zeros(roots)
+        first[rows["root"]], size[rows["root"]] = rows["tick"], rows["quantity"] / 16
+        online.append(first)
+        mw.append(size)
+        last = np.maximum((life.planned.reshape(roots, HOPS) < NEVER).sum(axis=1) - 1, 0)
+        site.append(life.country.reshape(roots, HOPS)[np.arange(roots), last])
+    years = [(horizon - first) / TICKS_PER_DAY / 365.25 * size for first, size in zip(online, mw, strict=True)]
+    lost = years[0] - years[1]
     found = []
-    for root in np.argsort(-weight, kind="stable")[:most]:
-        if weight[root] <= 0:
+    for root in np.argsort(-lost, kind="stable")[:most].tolist():
+        if lost[root] < 1:
             break
-        hops = [
-            int(np.argmin(np.where(life.online.reshape(shape)[root] < NEVER, life.online.reshape(shape)[root], NEVER)))
-            for life in lives_of
-        ]
-        sites = []
-        for life, hop in zip(lives_of, hops, strict=True):
-            reached = life.planned.reshape(shape)[root] < NEVER
-            last = hop if life.online.reshape(shape)[root, hop] < NEVER else max(int(reached.sum()) - 1, 0)
-            sites.append(int(life.country.reshape(shape)[root, last]))
-        rule, reason = _reason(other, logs[1], int(root))
-        online = [day(reference, int(t)) if t < horizon else None for t in (first[0][root], first[1][root])]
         names = reference.static.countries
+        where = [names[s[root]] for s in site]
+        then, now = (day(reference, int(first[root])) if size[root] else None for first, size in zip(online, mw, strict=True))
+        moved = "" if where[0] == where[1] else f" (in {where[1]} instead)"
+        planned = f"{mw[0][root]:.0f} MW in {where[0]}"
+        if now is None:
+            says = f"{planned} not online by {other.static.start.year + _years(other)}; would have been in {then[:7] if then else '?'}{moved}"
+        elif mw[1][root] < mw[0][root] - 0.5:
+            says = f"{planned} online with {mw[1][root]:.0f} MW only, in {now[:7]} instead of {then[:7] if then else '?'}{moved}"
+        else:
+            says = f"{planned} online in {now[:7]} instead of {then[:7] if then else '?'}{moved}"
+        rule, reason = _reason(other, logs[1], root)
+        by = f", {other.static.provisions[rule]}" if rule >= 0 else ""
         found.append(
-            Gap(
-                draws[0].names[root],
-                reference.static.companies[draws[0].company[root]],
-                float(draws[0].mw16[root] / 16),
-                names[sites[0]],
-                names[sites[1]],
-                online[0],
-                online[1],
-                provision(other, rule),
-                reason,
-            )
+            Gap(draws[0].names[root], reference.static.companies[draws[0].company[root]], float(lost[root]), says, reason + by)
         )
     return found
+
+
+def _years(compiled: Compiled) -> int:
+    """Whole calendar years of the run, less one: added to the first year it gives the last."""
+    return compiled.sampler.frame.end.year - compiled.static.start.year
 
 
 def _reason(compiled: Compiled, log: Log, root: int) -> tuple[int, str]:
@@ -180,13 +182,17 @@ def _reason(compiled: Compiled, log: Log, root: int) -> tuple[int, str]:
         rows = events[(events["mark"] == mark) & (events["rule"] >= 0)]
         if len(rows):
             return int(rows[-1]["rule"]), words
-    rows = events[(events["stage"] == Stage.ALLOCATION) & (events["mark"] == Mark.START)]
-    if len(rows):
-        return int(rows[-1]["rule"]), "waits for the country's allocation"
+    for stage, words in (
+        (Stage.ALLOCATION, "waits for the country's allocation"),
+        (Stage.AUTHORISATION, "waits for headroom of the authorisation"),
+    ):
+        rows = events[(events["stage"] == stage) & (events["mark"] == Mark.START)]
+        if len(rows):
+            return int(rows[-1]["rule"]), words
     rows = events[events["mark"] == Mark.FILED]
     if len(rows):
         return int(rows[-1]["rule"]), "licence review"
     rows = events[events["mark"] == Mark.CLEARED]
     if len(rows):
-        return int(rows[-1]["rule"]), "passes; chips or another site come earlier or later"
-    return -1, "plans changed"
+        return -1, "others come first for the chips"
+    return -1, "others come first for the chips"

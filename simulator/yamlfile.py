@@ -132,12 +132,18 @@ def parse_yaml(text: str, path: Path, keep: list[Problem] | None = None) -> Yaml
         complain(node, field, message)
         spoilt.add(field)
 
-    def build(node: Any, field: FieldPath) -> Any:
-        lines[field] = node.start_mark.line + 1
+    def build(node: Any, field: FieldPath, line: int) -> Any:
+        """The value of a node; `line` is where it is named, which for an alias is not where it stands."""
         if id(node) in seen:
-            return spoil(node, field, "uses an alias (`*name`); write the value out")
+            lines[field] = line
+            problems.append(Problem(named, line, dotted(field), "uses an alias (`*name`); write the value out"))
+            spoilt.add(field)
+            return None
+        lines[field] = node.start_mark.line + 1
         if len(field) > MAX_DEPTH:
-            return spoil(node, field[:3], f"is nested too deeply; at most {MAX_DEPTH} levels are allowed")
+            complain(node, field[:3], f"is nested too deeply; at most {MAX_DEPTH} levels are allowed")
+            spoilt.add(field[:1])
+            return None
         seen.add(id(node))
         tag = str(node.tag).rsplit(":", 1)[-1]
         if isinstance(node, MappingNode):
@@ -145,21 +151,26 @@ def parse_yaml(text: str, path: Path, keep: list[Problem] | None = None) -> Yaml
                 return spoil(node, field, f"carries the YAML tag {node.tag}; only plain values are accepted")
             built: dict[Any, Any] = {}
             for key_node, value_node in node.value:
-                if not isinstance(key_node, ScalarNode) or str(key_node.tag).rsplit(":", 1)[-1] == "merge":
-                    complain(key_node, field, "has a key that is not plain text")
+                merges = str(key_node.tag).rsplit(":", 1)[-1] == "merge"
+                if merges or not isinstance(key_node, ScalarNode):
+                    complain(
+                        key_node,
+                        field,
+                        "merges other keys in (`<<`); write them out" if merges else "has a key that is not plain text",
+                    )
                     spoilt.add((*field, MERGE))
                     continue
                 key = str(key_node.value)
                 if key in built:
                     complain(key_node, (*field, key), f"is given twice (first on line {lines[(*field, key)]}); keep one")
                     continue
-                built[key] = build(value_node, (*field, key))
+                built[key] = build(value_node, (*field, key), key_node.start_mark.line + 1)
                 lines[(*field, key)] = key_node.start_mark.line + 1
             return built
         if isinstance(node, SequenceNode):
             if tag != "seq":
                 return spoil(node, field, f"carries the YAML tag {node.tag}; only plain values are accepted")
-            return [build(item, (*field, index)) for index, item in enumerate(node.value)]
+            return [build(item, (*field, index), lines[field]) for index, item in enumerate(node.value)]
         if tag not in plain:
             return spoil(node, field, f"carries the YAML tag {node.tag}; only plain values are accepted")
         try:
@@ -168,7 +179,7 @@ def parse_yaml(text: str, path: Path, keep: list[Problem] | None = None) -> Yaml
             # It looks like a date or a number and is none (2024-13-45): text, which whoever expects a date or a number refuses.
             return str(node.value)
 
-    content = build(nodes[0], ())
+    content = build(nodes[0], (), 1)
     if keep is not None:
         keep += problems
     elif problems:

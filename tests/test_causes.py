@@ -9,7 +9,7 @@ import pytest
 from conftest import DAY, ints, tiny_draws, tiny_static
 from hypothesis import HealthCheck, given, settings
 from test_invariants import Recipe, build, recipes
-from test_story import REST, SHELL, licence_abroad, pot_of, two_segments
+from test_story import REST, SHELL, authorised, licence_abroad, pot_of, two_segments
 
 from simulator.causes import (
     CAUSES,
@@ -91,8 +91,9 @@ def test_branches_that_end_together_count_as_the_first_of_them() -> None:
 def test_days_in_line_for_chips_are_days_of_chips() -> None:
     static = tiny_static()
     held = explained(static, tiny_draws(static, [(0, 100, 0), (1, 1, 0)], chips_a_month=10_000))
-    assert days(held)[Cause.CHIPS] == 274 - SHELL
-    assert days(held, 1)[Cause.CHIPS] == 305 - SHELL - 1
+    # January's chips come before any site and are declined: the first gets its last ones on 1 November, the second on 1 December.
+    assert days(held)[Cause.CHIPS] == 305 - SHELL
+    assert days(held, 1)[Cause.CHIPS] == 335 - SHELL - 1
 
 
 def test_a_licence_that_comes_last_takes_the_days_and_those_before_its_filing_stand_apart() -> None:
@@ -137,19 +138,73 @@ def test_waiting_for_the_countrys_pot_is_allocation() -> None:
     assert days(held, 1) == {Cause.SITE_SELECTION: 10, Cause.NOT_YET_FILED: 110, Cause.ALLOCATION: 60 + 200}
 
 
-def test_a_second_clearance_after_the_join_counts_every_day() -> None:
-    held = explained(static := two_segments(SHELL, (0, 0), (1, 1)), tiny_draws(static, [(0, 16, 1)]))
-    assert days(held) == {**AT_HOME, Cause.LICENCE_REVIEW: 90, **DELIVERY}
+def short_of_headroom(**changes: Any) -> tuple[Static, Draws]:
+    """A company authorised on day 0 that owns 200,000 chips at home: 16,000 abroad would be 7.4 % of 216,000. The pot is empty."""
+    fleet = ints(1, 3, 1)
+    fleet[0, 0, 0] = 200_000
+    static = authorised(allocation=pot_of(0), allow_relocation=False)
+    return static, tiny_draws(static, [(0, 16, 1), (20, 100, 2)], 0, **{"fleet_chips": fleet, **changes})
+
+
+def test_waiting_for_headroom_of_the_authorisation_is_its_own_cause() -> None:
+    held = explained(*short_of_headroom())
+    assert days(held) == {Cause.SITE_SELECTION: 10, Cause.NOT_YET_FILED: 110, Cause.AUTHORISATION: 60 + 200}
+    assert held.how[0] == End.CANCELLED
+
+
+def test_headroom_grows_with_the_home_fleet_and_the_wait_ends_with_the_delivery() -> None:
+    # 30,000 chips on 1 August, day 213: 16,000 of 230,000 owned are 6.96 %, for clearance and again on the same day for shipment.
+    deliveries = ints(48, 1, 1)
+    deliveries[7] = 30_000
+    static, draws = short_of_headroom(deliveries=deliveries)
+    held = explained(static, draws)
+    assert days(held) == {Cause.SITE_SELECTION: 10, Cause.NOT_YET_FILED: 110, Cause.AUTHORISATION: 213 - 120, **DELIVERY}
+    assert held.binding[0] == Branch.CLEARANCE
+    assert slack(held) == [213 - 110, 213 - 180, 0]
+    table = cause_table(static, held)
+    assert table[table["cause"] == "waiting for headroom of the authorisation"]["mw_days"].tolist() == [16 * 93]
+
+
+@pytest.mark.parametrize("chips_a_month", [1_000_000, 2_000])
+def test_a_second_clearance_after_the_join_counts_every_day(chips_a_month: int) -> None:
+    # With ample chips it is asked for before any are gathered, on day 180; with few they are gathered by day 244, and given back.
+    asked = SHELL if chips_a_month > 2_000 else 244
+    static = two_segments(SHELL, (0, 0), (1, 1)) if asked == SHELL else two_segments(200, (0, 0), (1, 1))
+    held = explained(static, tiny_draws(static, [(0, 16, 1)], chips_a_month))
+    line = {Cause.CHIPS: asked - SHELL} if asked > SHELL else {}
+    assert days(held) == {**AT_HOME, **line, Cause.LICENCE_REVIEW: 90, **DELIVERY}
     assert held.binding.tolist() == [Branch.SHELL]  # of the first join; the licence came after it
+    assert (held.join / DAY).tolist() == [SHELL]
+
+
+def test_days_between_two_clearances_after_the_join_are_not_those_of_the_shell() -> None:
+    # The law changes on the day the site is ready; the authority then holds its answer until the horizon.
+    static = two_segments(SHELL, (0, 0), (1, 1), review_median=ints(2, 6, fill=5_000 * DAY))
+    held = explained(static, tiny_draws(static, [(0, 16, 1)]))
+    # Patience ends on day 380.
+    assert days(held) == {**AT_HOME, Cause.LICENCE_REVIEW: 200, Cause.SITE_SELECTION: 10}
+
+
+def before_the_start(*plans: tuple[int, int, int], **changes: Any) -> Draws:
+    """A running fleet with room for one cluster of 16 MW at home, and chips for one more under way 35 days before the start."""
+    fleet = ints(1, 3, 1)
+    fleet[0, 0, 0] = 16_000
+    chips = {"under_way": ints(1, 1, fill=16_000), "under_way_ticks": 35 * DAY}
+    return tiny_draws(tiny_static(), list(plans), **{"fleet_chips": fleet, **chips, **changes})
+
+
+IN_FLEET, ONLINE_BEFORE, LATE = (-SHELL - REST - 6, 16, 0), (-SHELL - REST - 5, 16, 0), (-SHELL - 1, 16, 0)
 
 
 def test_days_before_the_start_do_not_count() -> None:
-    static = tiny_static()
-    held = explained(static, tiny_draws(static, [(-100, 16, 0), (-SHELL - 1, 16, 0)]))
-    assert held.root.tolist() == [1, 0]  # in the order they were planned
-    assert held.how.tolist() == [End.IN_FLEET, End.ONLINE]
-    assert days(held, 0) == {}
-    assert days(held, 1) == {Cause.CONSTRUCTION: 60, Cause.FIT_OUT: 20, **DELIVERY}
+    held = explained(tiny_static(), before_the_start((-100, 16, 0), LATE, ONLINE_BEFORE, IN_FLEET))
+    assert held.root.tolist() == [3, 2, 1, 0]  # in the order they were planned
+    # In the fleet; online five days before the start with the chips under way; ready too late for both; built at the start.
+    assert held.how.tolist() == [End.IN_FLEET, End.ONLINE, End.ONLINE, End.ONLINE]
+    assert (held.end / DAY).tolist() == [0, 0, REST, 110]
+    assert days(held, 0) == days(held, 1) == {}
+    assert days(held, 2) == DELIVERY  # a day in line before the start, January's chips on it
+    assert days(held, 3) == {Cause.CONSTRUCTION: 60, Cause.FIT_OUT: 20, **DELIVERY}
 
 
 @pytest.mark.parametrize(
@@ -237,7 +292,7 @@ SERIES = (Stage.SITE_SELECTION, Stage.CHIPS, Stage.SHIPPING, Stage.INSTALLATION,
 OF_BRANCH = {
     Branch.POWER: (Stage.INTERCONNECTION,),
     Branch.SHELL: (Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT),
-    Branch.CLEARANCE: (Stage.LICENCE_REVIEW, Stage.ALLOCATION),
+    Branch.CLEARANCE: (Stage.LICENCE_REVIEW, Stage.ALLOCATION, Stage.AUTHORISATION),
 }
 
 
@@ -264,7 +319,8 @@ def test_the_binding_branch_and_what_is_in_series_take_the_days_their_stages_las
     assert (held.slack[joined, held.binding[joined]] == 0).all()
     for i in range(len(held.root)):
         mine = log[(log["root"] == held.root[i]) & (log["hop"] == held.hop[i])]
-        asked = mine[(mine["stage"] == Stage.CHIPS) & (mine["mark"] == Mark.START)]
+        reached = [mine[mine["mark"] == mark]["order"][:1] for mark in (Mark.FIRST_POWER, Mark.SHELL_READY, Mark.CLEARED)]
+        asked = mine[mine["order"] == max(int(r[0]) for r in reached)] if all(map(len, reached)) else mine[:0]
         begin, end = int(held.begin[i]), int(held.end[i])
         wanted = dict.fromkeys(Cause, 0)
         wanted |= {Cause[stage.name]: spells(mine, stage, begin, end) for stage in SERIES}
@@ -321,26 +377,28 @@ def test_lineages_cut_by_the_horizon_are_counted_apart_with_what_is_seen_of_thei
 
 
 def test_a_relocated_lineage_keeps_its_clock_and_its_first_tier() -> None:
-    outlook = ints(1, 1, 3)
-    static = licence_abroad(
-        approve_below=ints(1, 6), deny_above=ints(1, 6), review_median=ints(1, 6, fill=5 * DAY), outlook=outlook
-    )
+    static = licence_abroad(approve_below=ints(1, 6), deny_above=ints(1, 6), review_median=ints(1, 6, fill=5 * DAY))
     delay = delays(static, tiny_draws(static, [(0, 16, 1)]), tiny_static())
     assert (delay.ticks / DAY).tolist() == [125]  # the successor at home begins on day 125
     assert delay.tier.tolist() == [2]
 
 
-def test_what_is_in_the_opening_fleet_cannot_be_delayed() -> None:
-    static = licence_abroad()
-    draws = tiny_draws(static, [(-SHELL - 1, 16, 0), (-SHELL, 16, 0)])
-    assert delays(static, draws, tiny_static()).root.tolist() == [1]
+def test_what_is_online_before_the_start_in_the_fleet_or_not_cannot_be_delayed() -> None:
+    assert delays(licence_abroad(), before_the_start(IN_FLEET, ONLINE_BEFORE, LATE), tiny_static()).root.tolist() == [2]
 
 
-def test_a_site_in_the_fleet_of_one_run_only_counts_from_the_start_date() -> None:
-    # Ready and free ten days before the start; with a licence cleared on day 20 and online on day 50.
-    delay = delays(licence_abroad(), draws := tiny_draws(tiny_static(), [(-SHELL - 10, 16, 1)]), tiny_static())
-    assert (delay.ticks / DAY).tolist() == [50]
-    assert len(draws.names) == len(delay.root)
+@pytest.mark.parametrize(("room", "under_way"), [(16_000, 0), (0, 16_000)])
+def test_a_site_online_before_the_start_in_one_run_only_counts_from_the_start_date(room: int, under_way: int) -> None:
+    # Free, it is ready 35 days before the start, and in the fleet or online five days before; with a licence filed on day -95
+    # it is cleared on day 25 and online on day 55.
+    fleet = ints(1, 3, 1, fill=room)
+    fleet[0, 1:] = 0
+    draws = before_the_start((-SHELL - REST - 5, 16, 1), fleet_chips=fleet, under_way=ints(1, 1, fill=under_way))
+    licence = licence_abroad(review_median=ints(1, 6, fill=120 * DAY))
+    delay = delays(licence, draws, tiny_static())
+    assert (delay.ticks / DAY).tolist() == [55]
+    assert delay.finished.tolist() == [Finished.BOTH]
+    assert (delays(tiny_static(), draws, licence).ticks / DAY).tolist() == [-55]
 
 
 def test_runs_of_other_projects_or_other_days_are_refused() -> None:
@@ -429,21 +487,21 @@ def test_a_lineage_that_moves_has_not_ended_but_its_first_site_has() -> None:
 
 def test_the_pipeline_counts_from_the_age_at_which_it_is_seen() -> None:
     static = tiny_static()
-    draws = tiny_draws(static, [(-SHELL, 16, 0), (-SHELL - 1, 16, 0), (0, 16, 2)])
+    draws = before_the_start((-SHELL, 16, 0), IN_FLEET, (0, 16, 2), ONLINE_BEFORE)
     log = play(static, draws)
     assert incidence(static, draws, log).cohort == 1
-    # The first was 180 days old on day 0 and comes online at 210; the second is in the fleet; the third takes 350.
+    # The first was 180 days old on day 0 and comes online at 210; the third takes 350; two were online before.
     both = incidence(static, draws, log, pipeline=True)
     assert both.cohort == 2
     assert both.months.tolist() == months(np.array([210, 350]) * DAY).tolist()
     assert both.at_risk.tolist() == [2, 1]
-    abroad = incidence(static, draws, log, pipeline=True, among=np.array([False, True, True]))
+    abroad = incidence(static, draws, log, pipeline=True, among=np.array([False, True, True, True]))
     assert abroad.cohort == 1
 
 
 def test_an_end_on_the_start_date_itself_is_seen_and_a_site_of_the_opening_fleet_is_not() -> None:
     static = licence_abroad(approve_below=ints(1, 6), deny_above=ints(1, 6), allow_relocation=False)
-    draws = tiny_draws(static, [(60 - SHELL - 90, 16, 1), (-SHELL - 1, 16, 0), (0, 16, 0)])
+    draws = before_the_start((60 - SHELL - 90, 16, 1), IN_FLEET, (0, 16, 0))
     log = play(static, draws)
     for sites in (False, True):
         found = incidence(static, draws, log, pipeline=True, sites=sites)
@@ -496,22 +554,62 @@ def test_each_month_of_the_stock_adds_up() -> None:
     draws = tiny_draws(static, [(0, 100, 0), (1, 1, 0)], chips_a_month=10_000, opening_stock=ints(1, 1, fill=500))
     ledger = chip_ledger(static, draws, play(static, draws))
     assert ledger.pools == ("acme/chip",)
-    assert ledger.opening[:3, 0].tolist() == [500, 10_500, 20_500]
+    assert ledger.opening[:3, 0].tolist() == [500, 500, 10_500]
     assert ledger.ends[:2] == ("2024-01-31", "2024-02-29")
-    # 100,000 chips leave on 1 October, the tenth month; the small one takes 1,000 in the same month: 100,500 are there by then.
-    assert np.nonzero(ledger.drawn[:, 0])[0].tolist() == [9, 10]
+    # 100,000 chips leave on 1 November, the eleventh month. The small one keeps the 500 left, and takes 500 of December's.
+    assert np.nonzero(ledger.drawn[:, 0])[0].tolist() == [10, 11]
     assert column(ledger.drawn) == [100_000, 1_000]
-    assert ledger.closing[9:11, 0].tolist() == [500, 9_500]
+    assert ledger.closing[9:12, 0].tolist() == [90_500, 500, 0]
+    # In January nobody needs any, in December one site 500, and nobody after it.
+    assert ledger.released[:, 0].tolist() == [0] + [10_000] * 10 + [500] + [0] * 36
+    assert ledger.declined[:, 0].tolist() == [10_000] + [0] * 10 + [9_500] + [10_000] * 36
+    assert not ledger.imbalance().any()
+
+
+def test_chips_are_stocked_for_sites_expected_within_the_months_ahead() -> None:
+    # Ready on day 180 (29 June): on 1 April it is 89 days away, on 1 May 59.
+    static = tiny_static()
+    for ahead, first in ((60, 4), (88, 4), (89, 3), (0, 6)):
+        draws = tiny_draws(static, [(0, 16, 0)], stock_ahead=ahead * DAY)
+        ledger = chip_ledger(static, draws, play(static, draws))
+        assert np.nonzero(ledger.released[:, 0])[0].tolist() == [first], ahead
+        assert ledger.released[first, 0] == 16_000
+
+
+def test_what_the_head_of_the_line_has_gathered_is_not_ordered_again() -> None:
+    deliveries = ints(48, 1, 1)
+    deliveries[7], deliveries[8] = 10_000, 1_000_000  # August and September; the site is ready in June
+    static = tiny_static()
+    draws = tiny_draws(static, [(0, 16, 0)], deliveries=deliveries)
+    ledger = chip_ledger(static, draws, play(static, draws))
+    assert column(ledger.released) == [10_000, 6_000]
+    assert column(ledger.declined) == [994_000]
+    assert ledger.closing[-1, 0] == 0
+
+
+def test_chips_under_way_on_the_start_date_open_the_ledger_less_what_went_to_sites_before() -> None:
+    static = tiny_static()
+    draws = before_the_start(ONLINE_BEFORE, (0, 1, 0), fleet_chips=ints(1, 3, 1), under_way=ints(1, 1, fill=20_000),
+                             opening_stock=ints(1, 1, fill=700))  # fmt: skip
+    ledger = chip_ledger(static, draws, play(static, draws))
+    # 16,000 of the 20,000 left on day -35; 4,000 and the 700 in stock remain, of which the small site takes 1,000 in June.
+    assert ledger.opening[0, 0] == 4_700
+    assert np.nonzero(ledger.drawn[:, 0])[0].tolist() == [5]
+    assert column(ledger.drawn) == [1_000]
+    assert ledger.closing[-1, 0] == ledger.lowest[0] == 3_700
+    assert not ledger.released.any()
     assert not ledger.imbalance().any()
 
 
 def test_what_a_stopped_shipment_gives_back_was_drawn_in_the_same_instant() -> None:
-    static = two_segments(SHELL, (0, 0), (1, 1))
-    draws = tiny_draws(static, [(0, 16, 1)])
+    static = two_segments(200, (0, 0), (1, 1))
+    draws = tiny_draws(static, [(0, 16, 1)], chips_a_month=2_000)
     ledger = chip_ledger(static, draws, play(static, draws))
     assert column(ledger.given_back) == [16_000]
-    assert column(ledger.drawn) == [16_000, 16_000]  # day 180 in vain, day 270
-    assert ledger.closing[-1, 0] == 48 * 1_000_000 - 16_000
+    assert column(ledger.drawn) == [16_000, 16_000]  # day 244 in vain, day 334
+    assert np.nonzero(ledger.drawn[:, 0])[0].tolist() == [8, 10]
+    assert column(ledger.released) == [2_000] * 8
+    assert ledger.closing[7:11, 0].tolist() == [14_000, 16_000, 16_000, 0]
 
 
 def test_a_pot_is_released_drawn_and_declined() -> None:
@@ -566,6 +664,31 @@ def test_a_change_of_law_releases_and_lapses(
     assert not ledger.imbalance().any()
 
 
+@pytest.mark.parametrize("counted", [16_000, 0])
+def test_what_is_exported_while_a_pot_only_counts_goes_back_on_the_day_of_the_authorisation(counted: int) -> None:
+    # Exports count from the beginning, a limit of 40,000 chips binds from day 250, the company is authorised on day 300.
+    k = 16_000
+    allocation, counts = ints(2, 3, fill=NO_POT), ints(2, 3)
+    allocation[1, 1], counts[0, 1] = 40_000 * k, 1
+    static = two_segments(
+        250, (0, 0), (1, 1), allocation=allocation, allocation_counts=counts, other_importers=importers(4_000 * k, quarter=1),
+        uveu_rule=np.array([-1, 4]).reshape(2, 1, 1, 1) * np.ones((2, 1, 3, 1), dtype=np.int64),
+        authorisation_applied=ints(1, fill=300 * DAY), counted_tpp=np.array([counted]),
+    )  # fmt: skip
+    ledger = pot_ledger(static, log := play(static, tiny_draws(static, [(0, 16, 1)])))
+    assert column(ledger.drawn_by_others, 1) == [4_000 * k]  # 1 April
+    assert column(ledger.released, 1) == [40_000 * k]
+    early = 16_000 * counted  # chips that do not count for the law draw nothing
+    assert ledger.drawn[5, 1] == ledger.drawn[:, 1].sum() == early  # day 180
+    assert ledger.given_back[9, 1] == ledger.given_back[:, 1].sum() == early  # 27 October
+    assert ledger.closing[[4, 5, 8, 9, 47], 1].tolist() == [-4_000 * k, -4_000 * k - early, 36_000 * k - early, 36_000 * k, 36_000 * k]
+    assert ledger.lowest[1] == -4_000 * k - early
+    assert not ledger.imbalance().any()
+    back = log[(log["stage"] == Stage.AUTHORISATION) & (log["mark"] == Mark.DRAWN)]
+    assert (back["tick"] / DAY).tolist() == [300] * bool(counted)
+    assert back["root"].tolist() == [-1] * bool(counted)
+
+
 @WORLDS
 @given(recipes)
 def test_ledgers_end_with_what_the_engine_holds(recipe: Recipe) -> None:
@@ -587,7 +710,10 @@ def test_ledgers_end_with_what_the_engine_holds(recipe: Recipe) -> None:
     pots = pot_ledger(static, log)
     assert not pots.imbalance().any()
     drawn = log[(log["mark"] == Mark.DRAWN) & (log["tick"] >= 0)]
-    assert int((pots.drawn + pots.drawn_by_others).sum()) == int(drawn["quantity"].sum())
+    segment = np.searchsorted(static.law_ticks, drawn["tick"], side="right") - 1
+    shown = (static.allocation[segment, drawn["pool"]] != NO_POT) | (static.allocation_counts[segment, drawn["pool"]] == 1)
+    net = pots.drawn + pots.drawn_by_others - pots.given_back
+    assert int(net.sum()) == int(drawn["quantity"][shown].sum())
     last = int(np.searchsorted(static.law_ticks, static.horizon)) - 1
     for c, pot in enumerate(engine.pots):
         limit, counts = int(static.allocation[last, c]), bool(static.allocation_counts[last, c])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from datetime import date, timedelta
 from functools import cache
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from conftest import DAY, ints, tiny_draws, tiny_static
 
-from simulator.compile import Compiled, compile_scenario, scenario_law
+from simulator.compile import NOT_SIMULATED, Compiled, compile_scenario, scenario_law
 from simulator.controls import Item, Law
+from simulator.problems import InputProblems
 from simulator.sampling import Sampler, frame
 from simulator.scenario import Scenario, load_scenario, shipped_scenarios
 from simulator.static import BARRED, NO_POT, Draws, Posture, Static
@@ -190,15 +192,55 @@ def test_a_country_is_barred_in_the_outlook_only_if_the_newest_chip_needs_a_lice
                     iso3, headquarters, items[newest], then, announced_by=day, consignee=company, quantity_tpp=tpp[newest]
                 )
                 free = not need.needs_licence or "uveu" in need.exceptions
-                score = int(static.outlook[segment, k, country])
-                assert (score == 0) == free or need.review, (day, iso3)
-                if free:
-                    assert score == 0
-                elif score != BARRED:
-                    assert score < 0
-                    assert static.outlook_wait[segment, k, country] > 0
-                seen.add((free, score == BARRED))
-    assert seen == {(True, False), (False, True), (False, False)}  # all three happen
+                # Without hope for the authorisation the licence it stands for is feared, with it not.
+                for hope, unafraid in enumerate((not need.needs_licence, free)):
+                    score, wait = int(static.outlook[hope, segment, k, country]), int(static.outlook_wait[hope, segment, k, country])
+                    if unafraid:
+                        assert (score, wait) == (0, 0), (day, iso3, hope)
+                        seen.add((hope, "free"))
+                        continue
+                    approve = law.outcome(need.review, day)[0] if need.review else 0.0
+                    if approve < 0.01:
+                        assert (score, wait) == (BARRED, 0), (day, iso3, hope)
+                        seen.add((hope, "barred"))
+                    else:
+                        assert score == round(math.log(approve) * (1 << 20)), (day, iso3, hope)
+                        assert wait == round(law.licence_days(need.review, day)[0] / 365.25 * (1 << 20)), (day, iso3, hope)
+                        seen.add((hope, "may fail"))
+                if need.needs_licence and free:
+                    seen.add((-1, "the authorisation takes the licence's place"))
+    assert len(seen) == 7  # all of them happen
+
+
+def test_keeping_the_authorisation_costs_only_while_the_law_offers_it() -> None:
+    c = compiled("diffusion-framework")
+    law = scenario_law(c.scenario)
+    for day, usd in zip(days_of(c), c.static.authorisation_usd_a_year.tolist(), strict=True):
+        if law.uveu_ratios(day) is None:
+            assert usd == 0, day
+        else:
+            assert usd == round(law.at("uveu.annual_cost_usd", day) + 2 * law.at("report.cost_usd", day)), day
+    assert len(set(c.static.authorisation_usd_a_year.tolist())) > 1
+
+
+@pytest.mark.parametrize("point", sorted(NOT_SIMULATED))
+def test_a_reading_that_runs_ignore_is_refused_by_name(point: str) -> None:
+    law = scenario_law(load_scenario("diffusion-framework"))
+    readings = next(s.readings for _, regime in law.segments for key, s in regime.switches.items() if key == point)
+    for reading in readings:
+        scenario = load_scenario("diffusion-framework", sets=["end=2028-12-31", f"policy.readings.{point}={reading}"])
+        with pytest.raises(InputProblems, match=rf"policy\.readings\.{point}: .*do not depend on this reading"):
+            compiled_as(scenario)
+
+
+def test_a_reading_that_runs_honour_is_compiled() -> None:
+    law = scenario_law(load_scenario("diffusion-framework"))
+    switches = {key: s for _, regime in law.segments for key, s in regime.switches.items()}
+    honoured = switches.keys() - NOT_SIMULATED
+    assert honoured
+    for point in honoured:
+        for reading in switches[point].readings:
+            compiled_as(load_scenario("diffusion-framework", sets=["end=2025-12-31", f"policy.readings.{point}={reading}"]))
 
 
 # ------------------------------------------------------------------ calendar and geography

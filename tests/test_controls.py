@@ -367,6 +367,32 @@ def test_a_timeline_may_go_through_several_regimes() -> None:
         law(regimes["history"], date(2027, 1, 1), regimes["decoupling"], [(date(2026, 1, 1), regimes["no-controls"])])
 
 
+def test_a_step_to_the_law_already_in_force_is_no_change() -> None:
+    history = load_all()["history"]
+    start, end = date(2024, 1, 1), date(2031, 12, 31)
+    plain, again = law(history), law(history, date(2025, 2, 20), history, [(date(2028, 5, 5), history)])
+    assert again.change_dates(start, end) == plain.change_dates(start, end)
+    assert date(2028, 5, 5) in law(
+        history, date(2025, 2, 20), load_all()["no-controls"], [(date(2028, 5, 5), history)]
+    ).change_dates(start, end)
+
+
+def test_each_hold_is_listed_once_under_the_law_of_its_first_day() -> None:
+    history, none = load_all()["history"], load_all()["no-controls"]
+    start, end = date(2024, 1, 1), date(2031, 12, 31)
+    plain = law(history).holds(start, end)
+    assert plain and len({hold.id for hold in plain}) == len(plain)
+    assert plain == sorted(plain, key=lambda hold: (hold.from_, hold.until))
+    first = plain[0]
+    assert law(history, first.from_ + timedelta(days=1), history).holds(start, end) == plain, "one regime in two spans"
+    # A law that leaves history on a hold's first day does not have it; one that leaves it a day later does.
+    assert first not in law(history, first.from_, none).holds(start, end)
+    assert first in law(history, first.from_ + timedelta(days=1), none).holds(start, end)
+    # Returning to history brings back the holds that begin from then on, and only those.
+    back = law(history, date(2024, 1, 1), none, [(first.from_ + timedelta(days=1), history)])
+    assert back.holds(start, end) == [hold for hold in plain if hold.from_ > first.from_]
+
+
 def test_a_ruling_is_flagged_exactly_when_it_rests_on_memory_or_assumption() -> None:
     the_law = case_law({"law": "diffusion-framework"})
     h100 = an_item("H100")
@@ -562,6 +588,34 @@ def test_differences_between_regimes_are_named_with_units() -> None:
     assert leaf_differences(regimes["history"], regimes["history"], FRAMEWORK_DAY) == []
 
 
+def test_a_difference_cites_each_side_for_itself() -> None:
+    """History's own note on the tariff is not put behind the Framework's number, nor a reason in the place of a citation."""
+    regimes = load_all()
+    on = date(2026, 2, 1)
+    for difference in leaf_differences(regimes["history"], regimes["diffusion-framework"], on):
+        for side, cited in (("history", difference.old_citation), ("diffusion-framework", difference.new_citation)):
+            dated = regimes[side].leaves.get(difference.leaf_id)
+            assert cited == (dated.at(on).citation if dated else "")
+    only = leaf_differences(regimes["diffusion-framework"], regimes["no-controls"], date(2025, 1, 1))
+    pot = next(d for d in only if d.leaf_id == "allocation.tpp")
+    assert (pot.old, pot.new, pot.new_citation) == (790_000_000, None, "")
+
+
+def test_numbers_of_the_law_have_words_that_children_inherit() -> None:
+    regimes = load_all()
+    for name in ("allocation.tpp", "uveu.max_share_single", "lpp.tpp", "china.uptake"):
+        words = {regime.leaves[name].title for regime in regimes.values() if name in regime.leaves}
+        assert len(words) == 1 and words != {""}, name
+    differing = {
+        difference.leaf_id
+        for regime in regimes.values()
+        for day in (date(2024, 6, 1), FRAMEWORK_DAY, date(2027, 6, 1))
+        for difference in leaf_differences(regimes["history"], regime, day)
+        if not difference.title
+    }
+    assert not differing, "explain names these by their ids only"
+
+
 def test_every_number_says_who_and_when() -> None:
     for regime in load_all().values():
         for dated in regime.leaves.values():
@@ -718,6 +772,23 @@ def test_files_that_are_no_regime_at_all(raw: bytes, words: str, tmp_path: Path)
     with pytest.raises(InputProblems) as caught:
         load_regime("odd", tmp_path)
     assert words in str(caught.value) and "odd.yaml" in str(caught.value)
+
+
+def test_what_cannot_be_read_hides_no_other_fault_of_a_regime(originals: dict[str, str], tmp_path: Path) -> None:
+    for name, text in originals.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    broken = originals["framework-relaxed.yaml"].replace("value: 0.10", "value: 10")
+    (tmp_path / "framework-relaxed.yaml").write_text(
+        broken.replace("as_of: 2026-11-23", "as_of: 2026-11-31").replace("title: ", "title: !x ", 1) + "odd: 1\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(InputProblems) as caught:
+        load_regime("framework-relaxed", tmp_path)
+    assert [(p.field, p.message.split(";")[0]) for p in caught.value.problems] == [
+        ("title", "carries the YAML tag !x"),
+        ("as_of", "is '2026-11-31'"),
+        ("odd", "is not a section of a regime"),
+    ]
 
 
 def test_an_unknown_regime_is_answered_with_the_nearest() -> None:

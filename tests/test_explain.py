@@ -37,6 +37,7 @@ class FakeLeaf:
     reason: str = ""
 
     later: tuple[date, Any] | None = None
+    title: str = ""
 
     @property
     def steps(self) -> tuple[tuple[date, Any], ...]:
@@ -200,6 +201,46 @@ def test_a_value_that_differs_only_later_is_told_with_its_day() -> None:
     ]
 
 
+def test_each_side_is_cited_for_itself_and_named_in_words() -> None:
+    """A citation or reason of one side never stands behind the value of the other."""
+    law = {
+        "history": fake_regime(
+            "",
+            {
+                "cap": FakeLeaf(7, "days", "90 FR 1", title="days of review"),
+                "slow": FakeLeaf("late", "word", "", "the Gulf was slow in 2024"),
+                "old": FakeLeaf(3, "days", "§ 9", title="days of old"),
+            },
+        ),
+        "strict": fake_regime(
+            "",
+            {
+                "cap": FakeLeaf(9, "days", "", "a guess"),
+                "slow": FakeLeaf("soon", "word", "91 FR 2", later=(date(2028, 1, 1), "x")),
+            },
+        ),
+    }
+    assert explain(scenario("a"), scenario("b", STRICT), regimes=law)[1:] == [
+        'Only the law of "a" has the value "days of old" (old): 3 days.',
+        'The value "days of review" (cap) is 7 days in "a" (90 FR 1) and 9 days in "b".',
+        "The value slow is 'late' in \"a\" and 'soon' in \"b\" (91 FR 2).",
+    ]
+    one = scenario("b", "policy:\n  diverges_on: 2027-01-01\n  regime: history\n  set: {cap: {value: 5, reason: A test}}\n")
+    assert explain(one, regimes=law)[4] == (
+        'The law\'s value "days of review" (cap) is set to 5 days instead of 7 days (90 FR 1) from 1 January 2027 on. '
+        "Reason: A test."
+    )
+
+
+def test_shipped_differences_never_give_a_reason_for_a_citation() -> None:
+    told = " ".join(explain(load_scenario("history"), load_scenario("diffusion-framework")))
+    assert "Gulf licences were slow" not in told and "nothing sold under a licence" not in told
+    assert (
+        'The value "duration profile of licence reviews" (licence.time_profile) is \'backlog_2025\' in "history" and '
+        "'chips_normal' in \"diffusion-framework\" from 5 February 2025 on."
+    ) in told
+
+
 def test_stretches_under_other_law_lie_in_the_common_horizon() -> None:
     early = scenario("a", "start: 2023-01-01\nend: 2028-12-31\n")
     late = scenario("b", "start: 2025-01-01\npolicy: {diverges_on: 2024-06-01, regime: strict}\n")
@@ -262,6 +303,84 @@ def test_changed_inputs_show_numbers_and_units() -> None:
         'In "b", the input shipped_h100e of nvidia in the table supply is multiplied by 0.6 for periods that begin from 1 '
         'January 2027 to 31 December 2027; in "c" it is multiplied by 0.5.'
     ]
+
+
+def rows(*changes: str) -> str:
+    period = "from: 2027-01-01, to: 2027-12-31, reason: A test"
+    return "inputs:\n" + "".join(f"  - {{table: supply, parameter: shipped_h100e, {change}, {period}}}\n" for change in changes)
+
+
+BOTH = "entity: [amd, nvidia], multiply: 2"
+FIRST = (
+    "the input shipped_h100e of amd and nvidia in the table supply is multiplied by 2 for periods that begin from 1 January "
+    "2027 to 31 December 2027 (400,000 -> 800,000 h100e for amd 2027Q1, and 2 more values)"
+)
+THEN = (
+    "the input shipped_h100e of amd in the table supply is further multiplied by 3 for periods that begin from 1 January "
+    "2027 to 31 December 2027 (800,000 -> 2,400,000 h100e for amd 2027Q1)"
+)
+
+
+def test_changes_on_top_of_one_another_are_told_step_by_step() -> None:
+    child = scenario("child", rows(BOTH, "entity: amd, multiply: 3"))
+    assert explain(child, regimes={}, world=WORLD)[3:] == [
+        f"The input {FIRST.removeprefix('the input ')}. Reason: A test.",
+        f"The input {THEN.removeprefix('the input ')}. Reason: A test.",
+    ]
+    assert explain(scenario("data"), child, regimes={}, world=WORLD) == [
+        f'In "child", {FIRST}; "data" leaves it as in the data.',
+        f'In "child", {THEN}; "data" leaves it as in the data.',
+        'With all changes of shipped_h100e, the value for amd 2027Q1 is 400,000 h100e in "data" and 2,400,000 h100e in "child"; '
+        "2 more values differ.",
+    ]
+
+
+def test_a_child_is_compared_with_what_its_parent_makes_of_the_data() -> None:
+    parent, child = scenario("parent", rows(BOTH)), scenario("child", rows(BOTH, "entity: amd, multiply: 3"))
+    assert explain(parent, child, regimes={}, world=WORLD) == [
+        f'In "child", {THEN}; "parent" makes only the changes that both make.',
+        'With all changes of shipped_h100e, the value for amd 2027Q1 is 800,000 h100e in "parent" and 2,400,000 h100e in "child".',
+    ]
+    other = scenario("other", rows("entity: amd, multiply: 5"))
+    told = explain(parent, other, regimes={}, world=WORLD)
+    assert all(sentence.endswith('" changes it otherwise.') for sentence in told[:2])
+    assert told[2] == (
+        'With all changes of shipped_h100e, the value for amd 2027Q1 is 800,000 h100e in "parent" and 2,000,000 h100e in '
+        '"other"; 2 more values differ.'
+    )
+    stronger = scenario("stronger", rows(BOTH, "entity: amd, multiply: 4"))
+    assert explain(child, stronger, regimes={}, world=WORLD) == [
+        f'In "child", {THEN}; in "stronger" it is multiplied by 4 (800,000 -> 3,200,000 h100e for amd 2027Q1).',
+        'With all changes of shipped_h100e, the value for amd 2027Q1 is 2,400,000 h100e in "child" and 3,200,000 h100e in '
+        '"stronger".',
+    ]
+
+
+def test_other_steps_to_the_same_numbers_are_said_to_be_so() -> None:
+    child = scenario("child", rows(BOTH, "entity: amd, multiply: 3"))
+    six = scenario("six", rows("entity: amd, multiply: 6", "entity: nvidia, multiply: 2"))
+    assert explain(child, six, regimes={}, world=WORLD) == [
+        'The input shipped_h100e in the table supply is changed in other steps in "child" and in "six", which come to the same '
+        "numbers."
+    ]
+    assert len(explain(child, six, regimes={})) == 3, "without the inputs nobody can tell"
+
+
+def test_the_steps_end_where_the_simulation_begins() -> None:
+    """The arithmetic of the sentences is that of the inputs that are simulated."""
+    from simulator import explain as module
+    from simulator.world import load_world
+
+    world = load_world()
+    told = scenario("a", rows(BOTH, "entity: amd, multiply: 3")).changes + load_scenario("grid-squeeze").changes
+    both = scenario("b").model_copy(update={"inputs": told})
+    after, inputs = world.changed(both.changes), module._Inputs(both, world)
+    for table, parameter in {(change.table, change.parameter) for change in told}:
+        simulated = {value.key: value.mode for value in after.select(table=table, parameter=parameter)}
+        stepped = {key: steps[-1] for key, (_, steps) in inputs.rows(table, parameter).items()}
+        assert stepped == pytest.approx({key: simulated[key] for key in stepped}) and stepped
+        moved = [key for key, (value, steps) in inputs.rows(table, parameter).items() if steps[-1] != value.mode]
+        assert moved
 
 
 @pytest.mark.parametrize(
@@ -361,8 +480,13 @@ def test_shipped_regimes_explain_their_differences() -> None:
     told = explain(load_scenario("diffusion-framework"), load_scenario("framework-relaxed"))
     assert told[0].startswith("From 13 January 2025 on, the regime diffusion-framework (")
     words = " ".join(told)
-    assert 'is 790,000,000 TPP in "diffusion-framework" and 1,580,000,000 TPP in "framework-relaxed"' in words
-    assert 'is 0.07 in "diffusion-framework" and 0.1 in "framework-relaxed"' in words
+    assert (
+        'The value "allocation of each country outside tiers 1 and 3" (allocation.tpp) is 790,000,000 TPP in "diffusion-framework" '
+        '(Supp. No. 5 to part 740, para (b)) and 1,580,000,000 TPP in "framework-relaxed".'
+    ) in words
+    assert (
+        'is 0.07 in "diffusion-framework" (Supp. No. 10 to part 748, para 6) and 0.1 in "framework-relaxed".' in words
+    ), "the tighter law's citation does not vouch for the supposed one"
     told = explain(load_scenario("history"), load_scenario("diffusion-framework"))
     assert any("is not enforced from 13 May 2025 on" in sentence and "binds from 15 May 2025 on" in sentence for sentence in told)
     told = explain(load_scenario("october-2023-rule"), load_scenario("no-controls"))

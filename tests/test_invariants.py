@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from simulator.draws import TABLE_POINTS
 from simulator.events import Log, Mark, Stage
 from simulator.model import WATTS_PER_SIXTEENTH, Expansion
-from simulator.static import BARRED, NO_POT, Draws, Posture, Static
+from simulator.static import BARRED, NO_POT, Draws, Posture, Static, Timed
 from simulator.units import FACTOR_ONE, threshold
 
 FREE, LICENCE, POT, LPP, UVEU, DENIAL = range(6)  # provisions of the tiny world
+DECIDED = (Mark.APPROVED, Mark.DENIED, Mark.RETURNED)
 STEPS = 60_000
 """Events a world of this size may need: twelve projects, five hops, eight filings, 48 months. Beyond it, it does not end."""
 BY_STAGE = (Stage.SITE_SELECTION, Stage.INTERCONNECTION, Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT, Stage.SHIPPING,
@@ -122,8 +123,8 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
         h100e_ppm=pick([500_000, 1_000_000], accelerators), watts=pick([700, 1_000, 1_300], accelerators),
         shipping_generation=ints(vendors, months),
         law_ticks=law_ticks, needs_licence=needs, rule=np.where(needs == 1, LICENCE, FREE), posture=posture, lpp_rule=lpp, uveu_rule=uveu,
-        law_changes=pick([-1, LICENCE], s), outlook=pick([0, 0, -(1 << 19), BARRED], s, companies, countries),
-        outlook_wait=pick([0, 1 << 19], s, companies, countries), lpp_limit=pick([0, 1, 16_000 * 300, 16_000 * 3_000], s),
+        law_changes=pick([-1, LICENCE], s), outlook=pick([0, 0, -(1 << 19), BARRED], 2, s, companies, countries),
+        outlook_wait=pick([0, 1 << 19], 2, s, companies, countries), lpp_limit=pick([0, 1, 16_000 * 300, 16_000 * 3_000], s),
         uveu_single_ppm=pick([0, 70_000, 500_000, 1_000_000], s), uveu_tier1_ppm=pick([0, 750_000, 1_000_000], s),
         uveu_us_ppm=pick([0, 500_000], s), trusted=np.concatenate([np.ones((s, 1), dtype=np.int64), pick([0, 1], s, countries - 1)], axis=1),
         allocation=allocation, allocation_window=pick([0, 0, 1], s, countries).cumsum(axis=0), allocation_counts=counts,
@@ -133,6 +134,7 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
         hold_until=hold_from + pick([10, 200], holds) * DAY, hold_covers=pick([0, 1], holds, countries),
         authorisation_applied=pick([0, 30, 100], companies) * DAY, authorisation_median=pick([0, 30], companies) * DAY,
         authorisation_spread=ints(companies, TABLE_POINTS, fill=FACTOR_ONE), authorisation_grant=pick([0, threshold(1.0)], companies),
+        authorisation_usd_a_year=ints(s, fill=600_000),
         allow_relocation=bool(rng.random() < 0.8), allow_uveu=bool(rng.random() < 0.8), allow_lpp=bool(rng.random() < 0.8),
     )  # fmt: skip
     for v in range(vendors):
@@ -148,7 +150,8 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
         refile=pick([0, 10, 30], projects) * DAY, licence_time=rng.integers(0, 1 << 62, (projects, hops, filings)),
         licence_outcome=rng.integers(0, 1 << 62, (projects, hops, filings)), authorisation_time=ints(companies),
         authorisation_outcome=ints(companies), deliveries=pick(list(recipe.supply), months, companies, accelerators),
-        opening_stock=pick([0, 0, 1, 900], companies, accelerators), fleet_chips=pick([0, 100, 5_000], companies, countries, accelerators),
+        opening_stock=pick([0, 0, 1, 900], companies, accelerators), under_way=pick([0, 0, 1, 3_000], companies, accelerators),
+        under_way_ticks=int(pick([0, 30, 100], 1)[0]) * DAY, fleet_chips=pick([0, 100, 5_000], companies, countries, accelerators),
         interconnection_lead=int(pick([0, 30], 1)[0]) * DAY, filing_lead=int(pick([0, 60, 500], 1)[0]) * DAY,
         stock_ahead=int(pick([0, 90 * DAY, 1 << 40], 1)[0]), smallest_share_ppm=int(pick([0, 500_000, 1_000_000], 1)[0]),
         largest_filings=int(pick([1, 3, filings], 1)[0]), largest_hop=int(pick([0, 1, hops - 1], 1)[0]),
@@ -214,14 +217,32 @@ def check_sites(p: Played) -> None:
             # A site given up stops its work in the same instant.
             assert all(m == Mark.HALTED for m in last["mark"])
             assert all(t == mine[mine["mark"] == ends[0]][0]["tick"] for t in last["tick"])
-        if Mark.IN_FLEET in first:
-            assert int(rows(mine, mark=Mark.IN_FLEET)[0]["tick"]) < 0
         # Spells of waiting close before they open again.
-        for stage in (Stage.CLEARANCE, Stage.LICENCE_REVIEW, Stage.ALLOCATION, Stage.CHIPS):
+        for stage in (Stage.CLEARANCE, Stage.LICENCE_REVIEW, Stage.ALLOCATION, Stage.AUTHORISATION, Stage.CHIPS):
             depth = 0
             for row in mine[(mine["stage"] == stage) & np.isin(mine["mark"], (Mark.START, Mark.END, Mark.CLEARED))]:
                 depth += 1 if row["mark"] == Mark.START else -1
                 assert depth in (0, 1), (root, hop, stage.name)
+
+
+def after_the_chips(p: Played, row: np.void) -> int:
+    """Ticks of shipping, installation and commissioning at the site of a row."""
+    root = int(row["root"])
+    market = int(rows(p.log, root=root, hop=int(row["hop"]), mark=Mark.PLANNED)[0]["pool"])
+    stages = [Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]  # these worlds have no luck: the spread is one
+    return int((p.draws.median[stages, market] * p.draws.route_factor[p.draws.route[root], stages] >> 20).sum())
+
+
+def check_the_opening_fleet(p: Played) -> None:
+    """Who would be online before the start is in the fleet of that day as long as it has room; everyone else waits for chips."""
+    fleet = (p.draws.fleet_chips * p.static.watts).sum(axis=(1, 2)) // WATTS_PER_SIXTEENTH
+    chosen = (p.log["mark"] == Mark.IN_FLEET) | ((p.log["stage"] == Stage.CHIPS) & (p.log["mark"] == Mark.START) & (p.log["root"] >= 0))
+    for row in p.log[chosen]:
+        company, size = int(p.draws.company[row["root"]]), int(p.draws.mw16[row["root"]])
+        belongs = row["tick"] + after_the_chips(p, row) <= 0 and fleet[company] >= size
+        assert belongs == (row["mark"] == Mark.IN_FLEET), (row, fleet)
+        if belongs:
+            fleet[company] -= size
 
 
 def check_lineages(p: Played) -> None:
@@ -232,15 +253,20 @@ def check_lineages(p: Played) -> None:
         assert len(rows(mine, mark=Mark.ONLINE)) + len(rows(mine, mark=Mark.IN_FLEET)) <= 1
         assert mine["hop"].max(initial=0) <= min(p.draws.largest_hop, 4)
         for hop in range(int(mine["hop"].max(initial=0)) + 1):
-            assert len(rows(mine, hop=hop, mark=Mark.FILED)) <= p.draws.largest_filings
+            here = rows(mine, hop=hop)
+            filed, decided = (here["mark"] == Mark.FILED).sum(), np.isin(here["mark"], DECIDED).sum()
+            assert decided <= min(filed, p.draws.largest_filings)
+            assert filed <= p.draws.licence_time.shape[2]
             if hop:
                 left = rows(mine, hop=hop - 1, mark=Mark.RELOCATED)
                 planned = rows(mine, hop=hop, mark=Mark.PLANNED)
                 assert len(left) == 1
                 assert len(planned) == 1
                 assert planned[0]["tick"] == left[0]["tick"]
+                before = mine[(mine["mark"] == Mark.RELOCATED) & (mine["hop"] < hop)]["pool"]
+                assert len(before) == hop
                 country = p.static.market_country
-                assert country[planned[0]["pool"]] != country[left[0]["pool"]]
+                assert country[planned[0]["pool"]] not in country[before]
         planned = rows(mine, mark=Mark.PLANNED)
         # MW: what comes online is what was planned less what was not filled.
         for online in rows(mine, mark=Mark.ONLINE):
@@ -300,8 +326,14 @@ def check_footprint(p: Played) -> None:
     """The ratios of the universal authorisation hold after each export that uses it, on what the company then owns anywhere."""
     static, log = p.static, p.log
     owned = (p.draws.fleet_chips * static.counted_tpp).sum(axis=2).astype(object)
-    owned[:, static.home] += (p.draws.opening_stock * static.counted_tpp).sum(axis=1)
+    # Chips under way arrive before the start, those in stock with the first delivery.
+    arriving = [
+        (-p.draws.under_way_ticks, (p.draws.under_way * static.counted_tpp).sum(axis=1)),
+        (0, (p.draws.opening_stock * static.counted_tpp).sum(axis=1)),
+    ]
     for row in log:
+        while arriving and row["tick"] >= arriving[0][0]:
+            owned[:, static.home] += arriving.pop(0)[1]
         if row["mark"] == Mark.DELIVERED:
             owned[-1 - int(row["root"]), static.home] += int(row["quantity"]) * int(static.counted_tpp[row["pool"]])
         if row["mark"] != Mark.SHIPPED:
@@ -320,7 +352,22 @@ def check_footprint(p: Played) -> None:
             assert 1_000_000 * trusted >= int(static.uveu_tier1_ppm[segment]) * total
             assert 1_000_000 * owned[company, static.home] >= int(static.uveu_us_ppm[segment]) * total
         assert min(owned[company]) >= 0
+    owned[:, static.home] += sum(tpp for _, tpp in arriving)
     assert owned.tolist() == p.engine.owned
+
+
+def check_pledges(p: Played) -> None:
+    """Headroom is held for cleared sites whose chips have not left, and for nobody else."""
+    held = [[0] * len(p.static.countries) for _ in p.static.companies]
+    for sites in p.engine.coming.values():
+        for site in sites.values():
+            assert site.pledged_tpp >= 0
+            held[site.company][site.country] += site.pledged_tpp
+            mine = rows(p.log, root=site.root, hop=site.hop, stage=Stage.CLEARANCE)
+            if site.pledged_tpp:
+                assert mine[-1]["mark"] == Mark.CLEARED
+                assert mine[-1]["rule"] == UVEU
+    assert held == p.engine.pledged
 
 
 def check_pots(p: Played) -> None:
@@ -334,8 +381,10 @@ def check_pots(p: Played) -> None:
         period, before = used.get(country, (window, 0))
         now = (before if period == window else 0) + int(row["quantity"])
         used[country] = window, now
-        assert row["quantity"] > 0 or row["stage"] == Stage.ALLOCATION
-        if static.allocation_counts[segment, country]:
+        assert now >= 0
+        # Only what counted early goes back, when the company is authorised.
+        assert (row["quantity"] > 0) == (row["stage"] != Stage.AUTHORISATION)
+        if static.allocation_counts[segment, country] or row["quantity"] < 0:
             continue  # counted before the limit binds
         assert static.allocation[segment, country] != NO_POT
         assert now <= static.allocation[segment, country]
@@ -344,7 +393,7 @@ def check_pots(p: Played) -> None:
 def check_holds(p: Played) -> None:
     """Nobody is answered while decisions for the country are held."""
     static = p.static
-    for row in p.log[np.isin(p.log["mark"], (Mark.APPROVED, Mark.DENIED, Mark.RETURNED))]:
+    for row in p.log[np.isin(p.log["mark"], DECIDED)]:
         held = (static.hold_from <= row["tick"]) & (row["tick"] < static.hold_until) & (static.hold_covers[:, row["pool"]] == 1)
         assert not held.any(), (row["tick"] / DAY, Mark(row["mark"]).name)
 
@@ -366,12 +415,14 @@ def check_chips(p: Played) -> None:
                 for (root, _), (claim, _) in p.engine.claims.items()
                 if p.draws.company[root] == k and static.vendor_of[a] == p.draws.vendor[root]
             )
-            assert opening + int(from_maker["quantity"].sum()) == queue.stock[a] + gathered + int(taken["quantity"].sum())
+            under_way = int(p.draws.under_way[k, a])
+            assert under_way + opening + int(from_maker["quantity"].sum()) == queue.stock[a] + gathered + int(taken["quantity"].sum())
             assert queue.stock[a] >= 0
             # At no moment has more left than came.
             moves = np.concatenate([from_maker, taken])
             moves = moves[np.argsort(moves["order"])]
-            balance = opening + np.cumsum(np.where(moves["mark"] == Mark.DELIVERED, moves["quantity"], -moves["quantity"]))
+            there = under_way * (moves["tick"] >= -p.draws.under_way_ticks) + opening * (moves["tick"] >= 0)
+            balance = there + np.cumsum(np.where(moves["mark"] == Mark.DELIVERED, moves["quantity"], -moves["quantity"]))
             assert balance.min(initial=0) >= 0
 
 
@@ -417,7 +468,9 @@ def test_what_must_always_hold(recipe: Recipe) -> None:
     check_sites(played)
     check_lineages(played)
     check_exports(played)
+    check_the_opening_fleet(played)
     check_footprint(played)
+    check_pledges(played)
     check_pots(played)
     check_holds(played)
     check_chips(played)
@@ -457,7 +510,7 @@ def two_chips(needs: list[int], lpp: list[int], stock: list[int], **changes: int
         lpp_limit=ints(1, fill=10**9),
     )  # fmt: skip
     draws = tiny_draws(
-        static, [(0, 2, 1)], deliveries=ints(48, 1, 2), opening_stock=np.array([stock]), fleet_chips=ints(1, 3, 2),
+        static, [(0, 2, 1)], deliveries=ints(48, 1, 2), opening_stock=np.array([stock]), under_way=ints(1, 2), fleet_chips=ints(1, 3, 2),
         price_usd=ints(2, fill=30_000), **changes,
     )  # fmt: skip
     return static, draws
@@ -493,11 +546,11 @@ def test_chips_that_pass_by_different_routes_do_not_escape_the_yearly_allowance(
 
 
 def test_a_decision_due_at_the_turn_of_a_month_still_comes_after_the_completions_of_that_day() -> None:
-    # Filed on day 120, decided after 62 days on 1 July 2024 (day 182), when a delivery arrives and another shell is finished.
+    # Filed on day 120, decided after 62 days on 1 July 2024 (day 182), when another shell is finished and chips for a third arrive.
     needs = ints(1, 1, 3, 1)
     needs[0, 0, 1] = 1
     static = tiny_static(needs_licence=needs, rule=needs, posture=needs, review_median=ints(1, 6, fill=62 * DAY))
-    log = play(static, tiny_draws(static, [(0, 1, 1), (2, 1, 0)])).log
+    log = play(static, tiny_draws(static, [(0, 1, 1), (2, 1, 0), (160, 1, 0)])).log
     here = log[log["tick"] == 182 * DAY]
     order = [int(here[here["mark"] == m][0]["order"]) for m in (Mark.DELIVERED, Mark.SHELL_READY, Mark.APPROVED)]
     assert order == sorted(order)

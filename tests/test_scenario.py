@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 from simulator import layers
 from simulator import scenario as scenario_module
 from simulator.problems import InputProblems
-from simulator.regimes import DatedLeaf, Leaf, Places, Regime, Switch
+from simulator.regimes import DatedLeaf, Leaf, Places, Regime, Switch, regime_ids
 from simulator.resources import shipped
 from simulator.scenario import (
     DEFAULT,
@@ -33,7 +34,6 @@ from simulator.scenario import (
     content_hash,
     json_schema,
     load_scenario,
-    regime_ids,
     scenario_from_text,
     shipped_scenarios,
     to_yaml,
@@ -199,16 +199,31 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown parent": (
         HEAD + "extends: histroy\n",
         [
-            "test.yaml:4: extends: no scenario 'histroy' beside this file or among the shipped ones "
+            "test.yaml:4: extends: no scenario 'histroy' beside this file, below it or among the shipped ones "
             f"({', '.join(shipped_scenarios())}); did you mean 'history'?"
         ],
     ),
     "parent outside": (
         HEAD + "extends: ../../etc/passwd\n",
         [
-            "test.yaml:4: extends: '../../etc/passwd' is not the name or file name of a scenario; use letters, digits, _ . / "
-            "and -, beginning with a letter or digit",
+            "test.yaml:4: extends: '../../etc/passwd' leads out of the folder; name a shipped scenario, or a file beside this one "
+            "or below it, such as base.yaml or variants/base.yaml",
         ],
+    ),
+    "parent outside by a detour": (
+        HEAD + "extends: variants/../../base.yaml\n",
+        [
+            "test.yaml:4: extends: 'variants/../../base.yaml' leads out of the folder; name a shipped scenario, or a file beside "
+            "this one or below it, such as base.yaml or variants/base.yaml",
+        ],
+    ),
+    "everyone in other words": (
+        HEAD + SHOCK.replace("nvidia", "all"),
+        ["test.yaml:7: inputs[0].entity: 'all' is nobody's name; write '*', with the quotes, for all who have the parameter"],
+    ),
+    "everyone in a list": (
+        HEAD + SHOCK.replace("nvidia", '["*", amd]'),
+        ["test.yaml:7: inputs[0].entity: holds '*' in a list; write entity: '*' alone for all who have the parameter"],
     ),
     "end before start": (
         HEAD + "start: 2026-01-01\nend: 2025-01-01\n",
@@ -241,7 +256,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "no such day, unquoted": (
         HEAD + "start: 2024-02-30\n",
-        ["test.yaml:4: start: cannot be read as a value: day is out of range for month"],
+        ["test.yaml:4: start: '2024-02-30' is not a day of the calendar; write an existing date as YYYY-MM-DD"],
     ),
     "regime without a date": (
         HEAD + "policy:\n  regime: no-controls\n",
@@ -438,7 +453,19 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "alias": (
         HEAD + "tags: &x [law]\noverrides:\n  o: {supposes: *x}\n",
-        ["test.yaml:4: overrides.o.supposes: uses an alias (`*name`); write the value out"],
+        ["test.yaml:6: overrides.o.supposes: uses an alias (`*name`); write the value out"],
+    ),
+    "merged keys": (
+        HEAD + "policy:\n  <<: {regime: no-controls}\n  diverges_on: 2027-01-01\n",
+        ["test.yaml:5: policy: merges other keys in (`<<`); write them out"],
+    ),
+    "nested too deeply": (
+        HEAD + "tags: " + "[" * 40 + "]" * 40 + "\n",
+        ["test.yaml:4: tags[0][0]: is nested too deeply; at most 30 levels are allowed"],
+    ),
+    "nested beyond all reading": (
+        HEAD + "tags:\n " + "[" * 5000 + "]" * 5000 + "\n",
+        ["test.yaml:5: is nested too deeply; at most 30 levels are allowed"],
     ),
     "two documents": (HEAD + "---\n" + HEAD, ["test.yaml: holds more than one YAML document; one is expected"]),
     "empty": ("", ["test.yaml: is empty"]),
@@ -522,6 +549,81 @@ def test_missing_files_and_names(write: Write, tmp_path: Path) -> None:
     (sentence,) = refused(lambda: load_scenario("chip-shok"))
     assert sentence.startswith("'chip-shok': no shipped scenario has this name; there are bilateral-deals, ")
     assert sentence.endswith("; did you mean 'chip-shock'?; a file is given by its path, ending in .yaml")
+    write(HEAD, "sub/test.txt")
+    assert refused(lambda: load_scenario("sub/test.txt")) == [
+        "sub/test.txt: does not end in .yaml, as the name of a scenario file does"
+    ]
+    assert refused(lambda: load_scenario("sub/history")) == ["sub/history: no such file"]
+
+
+def test_what_is_no_plain_file_is_never_opened(write: Write) -> None:
+    os.mkfifo("pipe.yaml")
+    os.symlink("nowhere.yaml", "dangling.yaml")
+    os.symlink("loop.yaml", "loop.yaml")
+    write(HEAD, "real.yaml")
+    os.symlink("real.yaml", "test.yaml")
+    no_file = "is a pipe, a socket or a device; save the text as a file and name that"
+    assert refused(lambda: load_scenario("pipe.yaml")) == [f"pipe.yaml: {no_file}"]
+    assert refused(lambda: load_scenario("/dev/zero")) == [f"/dev/zero: {no_file}"]
+    assert refused(lambda: load_scenario("dangling.yaml")) == ["dangling.yaml: is a link to a file that does not exist"]
+    assert len(refused(lambda: load_scenario("loop.yaml"))) == 1
+    assert refused(lambda: load_scenario(write(HEAD, "other/x.yaml"), overrides=["pipe.yaml"]))[-1] == f"pipe.yaml: {no_file}"
+    assert load_scenario("test.yaml").name == "test", "a link is called by its own name"
+
+
+def test_file_names_can_be_printed_everywhere(write: Write) -> None:
+    name = os.fsdecode(b"t\xe4st.yaml")
+    write("polciy: {}\n", name)
+    sentences = refused(lambda: load_scenario(name)) + refused(lambda: load_scenario(os.fsdecode(b"k\xe4se")))
+    assert sentences[0].startswith("t?st.yaml:1: name: is missing") and sentences[-1].startswith("'k?se': no shipped")
+    assert "\n".join(sentences).encode()
+    assert refused(lambda: load_scenario(Path(os.fsdecode(b"\xff.yaml")))) == ["?.yaml: no such file"]
+
+
+def test_a_value_that_cannot_be_read_hides_nothing(write: Write) -> None:
+    """A date that is none, an alias, a tag, a key given twice: each is told, and so is every other fault of the file."""
+    text = """\
+name: test
+title: &t X
+supposes: *t
+start: 2024-13-45
+end: 2030-12-31
+end: 2030-12-31
+polciy: {}
+mechanisms: {luck: 0}
+tags: !!python/object:os.system {}
+inputs:
+  - {table: suply, parameter: x, entity: amd, multiply: !foo 3, reason: A}
+  - {table: supply, parameter: y, reason: A}
+overrides:
+  o:
+    start: *t
+    end: 2031-02-30
+"""
+    told = refused(lambda: load_scenario(write(text)))
+    tag, alias = "only plain values are accepted", "uses an alias (`*name`); write the value out"
+    calendar = "is not a day of the calendar; write an existing date as YYYY-MM-DD"
+    assert [sentence for sentence in told if "polciy" not in sentence and "suply" not in sentence] == [
+        f"test.yaml:3: supposes: {alias}",
+        f"test.yaml:4: start: '2024-13-45' {calendar}",
+        "test.yaml:6: end: is given twice (first on line 5); keep one",
+        "test.yaml:8: mechanisms.luck: 0 is neither true nor false; write one of the two, without quotes",
+        f"test.yaml:9: tags: carries the YAML tag tag:yaml.org,2002:python/object:os.system; {tag}",
+        f"test.yaml:11: inputs[0].multiply: carries the YAML tag !foo; {tag}",
+        "test.yaml:12: inputs[1]: says no change; give exactly one of set, multiply and add",
+        f"test.yaml:15: overrides.o.start: {alias}",
+        f"test.yaml:16: overrides.o.end: '2031-02-30' {calendar}",
+    ]
+    assert len(told) == 11, "the unknown key and the unknown table as well, and nothing that follows from another fault"
+    with_parent = member("child", "test", "start: 2024-13-45\n")
+    told = refused(lambda: load_scenario(write(with_parent, "child.yaml")))
+    assert len(told) == 12 and told[0] == f"child.yaml:5: start: '2024-13-45' {calendar}"
+
+
+def test_a_whole_file_behind_a_tag_is_refused_once(write: Write) -> None:
+    assert refused(lambda: load_scenario(write("!!python/none {}\n"))) == [
+        "test.yaml:1: carries the YAML tag tag:yaml.org,2002:python/none; only plain values are accepted"
+    ]
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -707,7 +809,36 @@ def test_settings_of_the_command_line(write: Write) -> None:
         ),
         (
             "start=2023-13-01",
-            "--set start=2023-13-01: start: cannot be read as a value: month must be in 1..12",
+            "--set start=2023-13-01: start: '2023-13-01' is not a day of the calendar; write an existing date as YYYY-MM-DD",
+        ),
+        (
+            "policy.set={diversion.share: 2}",
+            "--set policy.set={diversion.share: 2}: policy.set.diversion.share: 2 has no place to say why; write "
+            "--set policy.set.diversion.share=2",
+        ),
+        ("policy.set=2", "--set policy.set=2: policy.set: 2 is not a mapping; write --set policy.set.LEAF=VALUE"),
+        (
+            "policy=october-2023",
+            "--set policy=october-2023: policy: 'october-2023' is not a mapping; write one field at a time, "
+            "--set policy.FIELD=VALUE",
+        ),
+        (
+            "policy.readings=strict",
+            "--set policy.readings=strict: policy.readings: 'strict' is not a mapping; write --set policy.readings.POINT=READING",
+        ),
+        (
+            "mechanisms=false",
+            "--set mechanisms=false: mechanisms: False is not a mapping; write --set mechanisms.NAME=false",
+        ),
+        (
+            "policy.later=decoupling",
+            "--set policy.later=decoupling: policy.later: 'decoupling' is not a list; write "
+            "--set 'policy.later=[{from: 2028-01-01, regime: NAME}]'",
+        ),
+        (
+            "inputs=2",
+            "--set inputs=2: inputs: 2 is not a list; write "
+            "--set 'inputs=[{table: TABLE, parameter: NAME, multiply: FACTOR, reason: WHY}]'",
         ),
         ("start=", "--set start=: start: None is not a date; write it as YYYY-MM-DD, for example 2027-01-01"),
         ("end=!!float 3", "--set end=!!float 3: end: 3.0 is not a date; write it as YYYY-MM-DD, for example 2027-01-01"),
@@ -725,6 +856,10 @@ def test_text_from_elsewhere_reads_no_file(write: Write) -> None:
     assert sentence.startswith("upload:4: extends: no scenario 'beside' among the shipped ones (")
     assert refused(lambda: scenario_from_text(HEAD, "upload", overrides=["beside.yaml"])) == [
         "upload: overrides: 'beside.yaml' is not the name of a block in the text"
+    ]
+    assert refused(lambda: scenario_from_text(HEAD + "start: 2024-02-30\nend: !x 1\npolciy: {}\n", "upload"))[:2] == [
+        "upload:4: start: '2024-02-30' is not a day of the calendar; write an existing date as YYYY-MM-DD",
+        "upload:5: end: carries the YAML tag !x; only plain values are accepted",
     ]
     assert refused(lambda: scenario_from_text("#" * 1_000_001, "upload")) == [
         "upload: is larger than 1,000,000 bytes, which no scenario needs"

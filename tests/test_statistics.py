@@ -15,7 +15,7 @@ from conftest import tiny_static
 from scipy import stats
 
 from simulator.experiments import Comparison
-from simulator.metrics import BY_COUNTRY, METRICS, SCALARS, SERIES, SHARES, groups
+from simulator.metrics import BY_COUNTRY, BY_MONTH, METRICS, SCALARS, SERIES, groups
 from simulator.statistics import LEVEL, Difference, Row, columns, difference, differences, half_width, rows
 from simulator.units import month_ends
 
@@ -100,9 +100,9 @@ def by_hand(scalars: list[list[float]], names: tuple[str, ...] = ("base", "other
     static = tiny_static()
     n, months = len(scalars), len(static.month_starts) - 1
     rise = np.arange(1.0, n + 1)[:, None, None, None]
-    monthly = np.tile(rise, (1, len(SERIES) + len(SHARES), months, len(groups(static)))).astype(np.float32)
+    monthly = np.tile(rise, (1, len(BY_MONTH), months, len(groups(static))))
     monthly[:, len(SERIES) :, :, -1] = np.nan  # a share is not given for the last group
-    countries = np.tile(rise, (1, len(BY_COUNTRY), 4, 3)).astype(np.float32)
+    countries = np.tile(rise, (1, len(BY_COUNTRY), 4, 3))
     countries[..., 2] = 0  # nobody ever builds in BRA
     drawn = np.array(scalars)
     return SimpleNamespace(

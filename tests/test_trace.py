@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ints, tiny_draws, tiny_static
-from test_story import SHELL, licence_abroad, pot_of
+from test_story import REST, SHELL, licence_abroad, pot_of
 
 from simulator.compile import Cited
 from simulator.events import Mark
@@ -85,10 +85,11 @@ def test_waiting_for_an_allocation_and_what_stays_empty_are_told() -> None:
 
 
 def test_a_site_of_the_opening_fleet_says_so() -> None:
+    fleet = ints(1, 3, 1)
+    fleet[0, 0, 0] = 16_000
     static = tiny_static()
-    assert told(static, tiny_draws(static, [(-SHELL - 1, 16, 0)]))[-1].endswith(
-        "was ready before the start date: part of the opening fleet"
-    )
+    lines = told(static, tiny_draws(static, [(-SHELL - REST - 1, 16, 0)], fleet_chips=fleet))
+    assert lines[-1].endswith("was ready before the start date: part of the opening fleet")
 
 
 def test_every_story_of_a_real_run_is_in_order_of_time_and_ends_in_one_state(framework_run: Run) -> None:

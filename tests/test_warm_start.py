@@ -94,12 +94,38 @@ def test_the_pipeline_reaches_five_years_back_and_is_under_way_on_the_first_day(
             assert (rows["mark"] == Mark.START).sum() > (rows["mark"] == Mark.END).sum(), stage.name
 
 
-def test_nothing_ships_or_comes_online_before_the_first_day() -> None:
-    _, played = runs()
-    for _, log in played:
-        for mark in (Mark.SHIPPED, Mark.ONLINE, Mark.DELIVERED, Mark.CHIPS_TAKEN):
-            assert log[log["mark"] == mark]["tick"].min() >= 0
+def test_before_the_first_day_only_what_was_under_way_ships() -> None:
+    static, played = runs()
+    for draws, log in played:
+        assert log[np.isin(log["mark"], (Mark.DELIVERED, Mark.DECLINED))]["tick"].min() == 0
+        early = log[log["tick"] < 0]
+        shipped, taken = early[early["mark"] == Mark.SHIPPED], early[early["mark"] == Mark.CHIPS_TAKEN]
+        assert len(shipped) > 0
+        assert shipped["tick"].min() >= -draws.under_way_ticks
+        for k in range(len(static.companies)):
+            for a in range(len(static.accelerators)):
+                mine = taken[(draws.company[taken["root"]] == k) & (taken["pool"] == a)]
+                assert mine["quantity"].sum() <= draws.under_way[k, a]
+        # The fleet of the first day is full of clusters, or has no room for the next one that would have been online.
         assert log[log["mark"] == Mark.IN_FLEET]["tick"].max() < 0
+        inside = np.bincount(
+            draws.company[log[log["mark"] == Mark.IN_FLEET]["root"]],
+            log[log["mark"] == Mark.IN_FLEET]["quantity"],
+            minlength=len(static.companies),
+        )
+        assert (inside * 62_500 <= (draws.fleet_chips * static.watts).sum(axis=(1, 2))).all()
+
+
+def test_what_is_under_way_arrives_about_the_first_day() -> None:
+    static, played = runs()
+    days = np.concatenate(
+        [
+            log[(log["mark"] == Mark.ONLINE) & np.isin(log["root"], log[(log["mark"] == Mark.SHIPPED) & (log["tick"] < 0)]["root"])]["tick"]
+            for _, log in played
+        ]
+    )
+    assert len(days) > 20
+    assert abs(np.median(days)) / TICKS_PER_DAY < 45
 
 
 def test_what_was_ready_before_is_in_the_fleet_and_what_is_ready_after_is_not() -> None:
@@ -118,24 +144,25 @@ def test_the_fleet_of_the_first_day_is_the_one_the_statistics_give() -> None:
     on = date(c.static.start.year - 1, 12, 31).isoformat()
     draws = c.sampler.draw(SEED, 0, assumptions=False)
     for k, company in enumerate(c.static.companies):
-        counted = float(((draws.fleet_chips[k].sum(axis=0) + draws.opening_stock[k]) * c.static.h100e_ppm).sum()) / PPM
+        counted = float(((draws.fleet_chips[k].sum(axis=0) + draws.opening_stock[k] + draws.under_way[k]) * c.static.h100e_ppm).sum()) / PPM
         stated = sum(world.number("fleets", "h100e_held", company, kind, on) for kind in ("nvidia", "custom", "amd"))
         # Whole chips only: one per country and accelerator may be cut off.
         lost = len(c.static.countries) * float(c.static.h100e_ppm[draws.fleet_chips[k].sum(axis=0) > 0].sum()) / PPM
         assert stated - lost - 3 <= counted <= stated + 3, company
 
 
-def test_the_engine_counts_the_opening_fleet_and_the_opening_stock_once() -> None:
+def test_the_engine_counts_the_opening_fleet_what_is_under_way_and_the_opening_stock_once() -> None:
     c = compiled("october-2023-rule", "2026-12-31")
     draws = c.draw(SEED, 0)
     engine = Expansion(c.static, draws)
     counted = (draws.fleet_chips * c.static.counted_tpp).sum(axis=2)
-    assert np.array(engine.owned).tolist() == counted.tolist()  # stock enters with the first delivery
+    assert np.array(engine.owned).tolist() == counted.tolist()  # chips under way and in stock enter when they arrive
     engine.run()
     delivered = np.zeros(len(c.static.companies))
     log = engine.rows
     for _, root, _, _, _, mark, _, pool, quantity in log:
         if mark == Mark.DELIVERED:
             delivered[-1 - root] += quantity * int(c.static.counted_tpp[pool])
-    opening = (draws.opening_stock * c.static.counted_tpp).sum(axis=1)
+    opening = ((draws.opening_stock + draws.under_way) * c.static.counted_tpp).sum(axis=1)
+    assert (draws.under_way.sum(axis=1) > 0).all()
     assert [sum(row) for row in engine.owned] == (counted.sum(axis=1) + opening + delivered.astype(np.int64)).tolist()
