@@ -267,7 +267,8 @@ def compare(
         except OSError as error:
             typer.echo(f"failed: {out}: {error.strerror or error}; nothing was changed there", err=True)
             raise typer.Exit(3) from None
-        typer.echo(f"Results are in {out}" + (", in place of earlier ones" if replaced else ""), err=True)
+        if not json:
+            typer.echo(f"\nResults are in {out}" + (", in place of earlier ones" if replaced else ""))
     if compared.failed:
         typer.echo(f"failed: {compared.failed}", err=True)
         typer.echo(f"{compared.replications} of {compared.asked} replications finished; the results rest on those", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.metrics import METRICS
@@ -72,8 +73,15 @@ def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
     if signed and unit == "fraction":
         label = "points"
     if unit == "calendar year":  # a point in time, unless it is a difference of two
-        return f"{value * 12:+.0f} months" if signed else f"{int(value)}-{int(value % 1 * 12) + 1:02d}"
+        return f"{value * 12:+.0f} months" if signed else _month(value)
     return f"{value / divisor:{'+' if signed else ''},.{decimals}f} {label}"
+
+
+def _month(value: float) -> str:
+    """The month of a point in time given as a year and its fraction (`metrics.decimal_year`)."""
+    first = date(int(value), 1, 1).toordinal()
+    days = date(int(value) + 1, 1, 1).toordinal() - first
+    return date.fromordinal(first + round(value % 1 * days)).isoformat()[:7]
 
 
 class Line(NamedTuple):
@@ -119,7 +127,7 @@ def _plain(value: float | None, shown: Scale, sign: str = "") -> str:
     if value is None:
         return "n/a"
     if shown.label == "date":
-        return f"{value * 12:{sign}.0f} months" if sign else f"{int(value)}-{int(value % 1 * 12) + 1:02d}"
+        return f"{value * 12:{sign}.0f} months" if sign else _month(value)
     number = round(value / shown.divisor, shown.decimals) + 0.0  # no minus zero
     return f"{number:{sign},.{shown.decimals}f}"
 

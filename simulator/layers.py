@@ -193,9 +193,11 @@ class Reader:
 
     def layers(self, model: type[Content], source: YamlFile, label: str, *, on_command_line: bool = False) -> list[_Layer]:
         """The layer a file holds, then its named blocks. Faulty parts are reported and left out, the rest is still checked."""
-        raw, file, lines = source.content, printable(source.path), source.line
-        if on_command_line:
-            file, lines = label, lambda _: 0
+        raw, file = source.content, label if on_command_line else printable(source.path)
+
+        def lines(place: FieldPath) -> int:
+            return 0 if on_command_line else source.line(place)
+
         if not isinstance(raw, dict):
             if () not in source.spoilt:
                 message = f"{shown(raw)} is not a mapping; a scenario is written in `key: value` lines"

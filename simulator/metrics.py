@@ -150,7 +150,9 @@ CHINA = (
         "ratio",
         "China's stock (licensed, diverted, domestic, rented offshore) over the four companies' compute online, H100-equivalents.",
     ),
-    Metric("china_stock_h100e", "China's compute", "H100-equivalents", "Licensed imports, diverted, domestic, and rented offshore."),
+    Metric(
+        "china_stock_h100e", "China's compute", "H100-equivalents", "Licensed imports, diverted, domestic, and rented offshore."
+    ),
     Metric(
         "china_domestic_h100e",
         "China's domestic accelerators",

@@ -428,9 +428,11 @@ class Expansion:
         return self.static.allow_uveu and self.authorised_from[company] < self.static.horizon
 
     def hopes_for_authorisation(self, company: int) -> bool:
-        """Whether a planner at this company counts on the authorisation today: held, or not yet decided."""
-        applies = self.static.authorisation_applied[company] < self.static.horizon
-        return self.static.allow_uveu and bool(applies) and (self.now < self.decided_on[company] or self.granted(company))
+        """Whether a planner at this company counts on the authorisation where announced law offers it: held, or not yet decided.
+
+        Only what is decided by today matters, so a law that differs later changes nothing now.
+        """
+        return self.static.allow_uveu and (self.now < self.decided_on[company] or self.granted(company))
 
     def pledge(self, p: Project, tpp: int) -> None:
         """Hold this much of the company's headroom for a cleared site; 0 lets it go."""

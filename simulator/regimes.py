@@ -771,7 +771,9 @@ def _leaf(reader: _Reader, section: str, key: str, entry: LeafEntry, as_of: date
             )
     if len(reader.problems) > before:
         return None
-    return DatedLeaf(key, entry.unit, tuple(steps), entry.readings, reader.source.path.name, reader.source.line(field), entry.title or "")
+    return DatedLeaf(
+        key, entry.unit, tuple(steps), entry.readings, reader.source.path.name, reader.source.line(field), entry.title or ""
+    )
 
 
 # ---------------------------------------------------------------------- resolving

@@ -181,7 +181,9 @@ class Sampler:
         self.announced = self._announced()
         f = frame
         self.quarter_ticks = np.array([tick_of(quarter_start(q), f.start) for q in f.quarters])
-        self.quarter_days = np.array([(month_ends(first := quarter_start(q), first + timedelta(days=80))[-1] - first).days + 1 for q in f.quarters])
+        self.quarter_days = np.array(
+            [(month_ends(first := quarter_start(q), first + timedelta(days=80))[-1] - first).days + 1 for q in f.quarters]
+        )
         self.root_names = [
             [[f"{company}/{quarter}/{i:02d}" for i in range(ORDINALS)] for quarter in f.quarters] for company in f.companies
         ]
@@ -349,7 +351,8 @@ class Sampler:
             self._take(name, [w.get(*key) for key in found], (len(found),))
         self.per_chip = spillovers.h100e_per_chip(w, f.months)
         self.per_past_chip = spillovers.h100e_per_chip(w, [date(y, 7, 1) for y in range(2022, f.start.year)])
-        self.exported = w.number("accelerators", "dense_8bit_tops", "ascend_910c") / H100_DENSE_8BIT_TOPS
+        exported = "ascend_910c" if w.has("accelerators", "dense_8bit_tops", "ascend_910c") else "ascend_910b"  # known earlier
+        self.exported = w.number("accelerators", "dense_8bit_tops", exported) / H100_DENSE_8BIT_TOPS
         # Random revisions begin where the path is no longer a reported number.
         self.reported_until = (
             max(
@@ -484,7 +487,9 @@ class Sampler:
             application_usd=round(float(get("internal_cost_per_application")) * 1e6),
             under_way=under_way,
             china=self._china(get),
-            under_way_ticks=int(median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]].sum(axis=0)[f.market_country == f.home].mean()),
+            under_way_ticks=int(
+                median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]].sum(axis=0)[f.market_country == f.home].mean()
+            ),
             authorisation_usd=round(float(get("application_cost")) * 1e6),
             security_ppm=round(float(get("uplift_share_of_construction")) * PPM),
         )
@@ -691,7 +696,9 @@ class Sampler:
         weight[:, f.home] *= np.exp(float(get("home_preference_log")))
         grid = get("grid_mw_per_year")
         # A country may have no room for new connections at all; its markets are then as good as closed.
-        within = grid / np.maximum(np.bincount(f.market_country, weights=grid, minlength=len(f.countries)), 1e-9)[f.market_country]
+        within = (
+            grid / np.maximum(np.bincount(f.market_country, weights=grid, minlength=len(f.countries)), 1e-9)[f.market_country]
+        )
         utility = np.log(np.maximum(weight[:, f.market_country] * within[None], 1e-12))
         years = median[Timed.INTERCONNECTION] / TICKS_PER_DAY / DAYS_PER_YEAR
         utility = utility + float(get("choice_log_per_year_of_wait")) * years[None]

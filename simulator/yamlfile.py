@@ -104,6 +104,7 @@ def parse_yaml(text: str, path: Path, keep: list[Problem] | None = None) -> Yaml
     from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
     reader = YAML(typ="safe", pure=True)
+    reader.composer.warn_double_anchors = False  # no alias is accepted, so an anchor used again harms nobody
     named = printable(path)
     try:
         nodes = list(reader.compose_all(text))

@@ -168,8 +168,8 @@ def test_headroom_grows_with_the_home_fleet_and_the_wait_ends_with_the_delivery(
 @pytest.mark.parametrize("chips_a_month", [1_000_000, 2_000])
 def test_a_second_clearance_after_the_join_counts_every_day(chips_a_month: int) -> None:
     # With ample chips it is asked for before any are gathered, on day 180; with few they are gathered by day 244, and given back.
-    asked = SHELL if chips_a_month > 2_000 else 244
-    static = two_segments(SHELL, (0, 0), (1, 1)) if asked == SHELL else two_segments(200, (0, 0), (1, 1))
+    law, asked = (SHELL, SHELL) if chips_a_month > 2_000 else (200, 244)
+    static = two_segments(law, (0, 0), (1, 1))
     held = explained(static, tiny_draws(static, [(0, 16, 1)], chips_a_month))
     line = {Cause.CHIPS: asked - SHELL} if asked > SHELL else {}
     assert days(held) == {**AT_HOME, **line, Cause.LICENCE_REVIEW: 90, **DELIVERY}
@@ -178,11 +178,10 @@ def test_a_second_clearance_after_the_join_counts_every_day(chips_a_month: int) 
 
 
 def test_days_between_two_clearances_after_the_join_are_not_those_of_the_shell() -> None:
-    # The law changes on the day the site is ready; the authority then holds its answer until the horizon.
+    # The law changes on the day the site is ready, and no answer comes before patience ends on day 380.
     static = two_segments(SHELL, (0, 0), (1, 1), review_median=ints(2, 6, fill=5_000 * DAY))
     held = explained(static, tiny_draws(static, [(0, 16, 1)]))
-    # Patience ends on day 380.
-    assert days(held) == {**AT_HOME, Cause.LICENCE_REVIEW: 200, Cause.SITE_SELECTION: 10}
+    assert days(held) == {**AT_HOME, Cause.LICENCE_REVIEW: 200}
 
 
 def before_the_start(*plans: tuple[int, int, int], **changes: Any) -> Draws:
@@ -576,6 +575,17 @@ def test_chips_are_stocked_for_sites_expected_within_the_months_ahead() -> None:
         assert ledger.released[first, 0] == 16_000
 
 
+def test_a_site_ready_sooner_than_expected_takes_part_of_the_next_delivery() -> None:
+    # Construction begins on 1 January 2025 and takes half the time: ready on day 436 instead of 486. 1 April 2025 is day 456.
+    luck = tiny_draws(tiny_static(), []).luck_construction.copy()
+    luck[2025 - 2019] //= 2
+    static = tiny_static()
+    draws = tiny_draws(static, [(306, 16, 0)], stock_ahead=0, luck_construction=luck)
+    log = play(static, draws)
+    assert (log[log["mark"] == Mark.READY]["tick"] / DAY).tolist() == [436]
+    assert np.nonzero(chip_ledger(static, draws, log).released[:, 0])[0].tolist() == [15]
+
+
 def test_what_the_head_of_the_line_has_gathered_is_not_ordered_again() -> None:
     deliveries = ints(48, 1, 1)
     deliveries[7], deliveries[8] = 10_000, 1_000_000  # August and September; the site is ready in June
@@ -666,7 +676,8 @@ def test_a_change_of_law_releases_and_lapses(
 
 @pytest.mark.parametrize("counted", [16_000, 0])
 def test_what_is_exported_while_a_pot_only_counts_goes_back_on_the_day_of_the_authorisation(counted: int) -> None:
-    # Exports count from the beginning, a limit of 40,000 chips binds from day 250, the company is authorised on day 300.
+    # Exports count from the beginning, a limit of 40,000 chips binds from day 250, the company is authorised on day 300. It owns
+    # nothing at home, so the second site asks for a licence on day 420: all 30,000 chips fit only because 16,000 went back.
     k = 16_000
     allocation, counts = ints(2, 3, fill=NO_POT), ints(2, 3)
     allocation[1, 1], counts[0, 1] = 40_000 * k, 1
@@ -675,13 +686,15 @@ def test_what_is_exported_while_a_pot_only_counts_goes_back_on_the_day_of_the_au
         uveu_rule=np.array([-1, 4]).reshape(2, 1, 1, 1) * np.ones((2, 1, 3, 1), dtype=np.int64),
         authorisation_applied=ints(1, fill=300 * DAY), counted_tpp=np.array([counted]),
     )  # fmt: skip
-    ledger = pot_ledger(static, log := play(static, tiny_draws(static, [(0, 16, 1)])))
+    ledger = pot_ledger(static, log := play(static, tiny_draws(static, [(0, 16, 1), (300, 30, 1)])))
     assert column(ledger.drawn_by_others, 1) == [4_000 * k]  # 1 April
     assert column(ledger.released, 1) == [40_000 * k]
     early = 16_000 * counted  # chips that do not count for the law draw nothing
-    assert ledger.drawn[5, 1] == ledger.drawn[:, 1].sum() == early  # day 180
+    assert (ledger.drawn[5, 1], ledger.drawn[16, 1]) == (early, 30_000 * k)  # shipped on day 180, licensed on day 510
+    assert ledger.drawn[:, 1].sum() == early + 30_000 * k
     assert ledger.given_back[9, 1] == ledger.given_back[:, 1].sum() == early  # 27 October
-    assert ledger.closing[[4, 5, 8, 9, 47], 1].tolist() == [-4_000 * k, -4_000 * k - early, 36_000 * k - early, 36_000 * k, 36_000 * k]
+    balance = [-4_000 * k, -4_000 * k - early, 36_000 * k - early, 36_000 * k, 6_000 * k]
+    assert ledger.closing[[4, 5, 8, 9, 16], 1].tolist() == balance
     assert ledger.lowest[1] == -4_000 * k - early
     assert not ledger.imbalance().any()
     back = log[(log["stage"] == Stage.AUTHORISATION) & (log["mark"] == Mark.DRAWN)]

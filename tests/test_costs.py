@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import DAY, ints, tiny_draws, tiny_static
 from test_metrics import series, stepped
-from test_story import REST, SHELL, authorised, licence_abroad, pot_of
+from test_story import REST, SHELL, authorised, licence_abroad, pot_of, two_segments
 
 from simulator import costs
 from simulator.events import Mark
@@ -17,7 +18,7 @@ from simulator.experiments import Run
 from simulator.metrics import NEVER, groups, lives, measure
 from simulator.model import Expansion
 from simulator.static import Route
-from simulator.units import DAYS_PER_YEAR
+from simulator.units import DAYS_PER_YEAR, threshold
 
 MW = 16
 SHELL_USD = 11_000_000 * MW
@@ -139,6 +140,27 @@ def test_the_authorisation_costs_once_and_every_month_and_its_sites_are_secured(
     kept = np.array([600_000 / 12 * max(t - 1, 0) for t in range(48)])
     security = np.array(stepped(SHELL, 0, 0.015 * SHELL_USD))
     assert spent(static, draws, "compliance_usd") == usd((fee + kept + security).tolist())
+
+
+@pytest.mark.parametrize(("grant", "yearly"), [(1.0, 600_000), (0.0, 0)])
+def test_the_authorisation_is_kept_from_its_grant_not_from_the_application(grant: float, yearly: int) -> None:
+    # Applied for on day 45, decided on day 105 (15 April): kept from May on, if granted.
+    static, draws = authorised_with_fleet(
+        45, authorisation_median=ints(1, fill=60 * DAY), authorisation_grant=ints(1, fill=threshold(grant))
+    )
+    draws = replace(draws, appeal=ints(1, 3), application_usd=0, security_ppm=0)
+    expected = [3_000_000 * (t >= 1) + yearly / 12 * max(t - 3, 0) for t in range(48)]
+    assert spent(static, draws, "compliance_usd") == usd(expected)
+
+
+def test_the_authorisation_costs_what_the_law_of_the_month_asks() -> None:
+    # From day 250 (7 September) the law asks for nothing any more: nine months from January to September are paid.
+    static = two_segments(
+        250, (0, 0), (0, 0), uveu_rule=ints(2, 1, 3, 1, fill=4), authorisation_applied=ints(1, fill=-1 * DAY),
+        authorisation_usd_a_year=np.array([600_000, 0]),
+    )  # fmt: skip
+    expected = [50_000 * min(t + 1, 9) for t in range(48)]
+    assert spent(static, tiny_draws(static, []), "compliance_usd") == usd(expected)
 
 
 def test_the_application_for_the_authorisation_before_the_start_is_left_out() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,3 +215,28 @@ def test_stopping_ends_the_work_early(pair: list[Scenario], world: World) -> Non
     compiled = compile_all(pair, world)
     answers = iter([False, False, True])
     assert len(list(replicate(compiled, seed=7, replications=5, workers=1, stop=lambda: next(answers)))) == 2
+
+
+def test_a_replication_that_fails_is_named_and_the_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from simulator import experiments
+    from simulator.scenario import load_scenario
+
+    play = experiments._play
+    played = []
+
+    def breaks(compiled: Any, draws: Any) -> Any:
+        played.append(compiled.scenario.name)
+        if len(played) == 3:
+            raise IndexError("index 8 is out of bounds")
+        return play(compiled, draws)
+
+    monkeypatch.setattr(experiments, "_play", breaks)
+    kept = experiments.compare([load_scenario("history", sets=["end=2024-06-30"])], replications=5, seed=3)
+    assert kept.finished == (0, 1)
+    assert kept.failed == (
+        "replication 2 of history, seed 3: IndexError: index 8 is out of bounds; "
+        "to see it again: groundbreak run history --seed 3 --replication 2"
+    )
+    played[:] = ["history", "history"]
+    with pytest.raises(experiments.ReplicationFailed, match="replication 0 of history, seed 3"):
+        experiments.compare([load_scenario("history", sets=["end=2024-06-30"])], replications=5, seed=3)

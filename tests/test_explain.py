@@ -484,9 +484,9 @@ def test_shipped_regimes_explain_their_differences() -> None:
         'The value "allocation of each country outside tiers 1 and 3" (allocation.tpp) is 790,000,000 TPP in "diffusion-framework" '
         '(Supp. No. 5 to part 740, para (b)) and 1,580,000,000 TPP in "framework-relaxed".'
     ) in words
-    assert (
-        'is 0.07 in "diffusion-framework" (Supp. No. 10 to part 748, para 6) and 0.1 in "framework-relaxed".' in words
-    ), "the tighter law's citation does not vouch for the supposed one"
+    assert 'is 0.07 in "diffusion-framework" (Supp. No. 10 to part 748, para 6) and 0.1 in "framework-relaxed".' in words, (
+        "the tighter law's citation does not vouch for the supposed one"
+    )
     told = explain(load_scenario("history"), load_scenario("diffusion-framework"))
     assert any("is not enforced from 13 May 2025 on" in sentence and "binds from 15 May 2025 on" in sentence for sentence in told)
     told = explain(load_scenario("october-2023-rule"), load_scenario("no-controls"))

@@ -236,7 +236,7 @@ def after_the_chips(p: Played, row: np.void) -> int:
 def check_the_opening_fleet(p: Played) -> None:
     """Who would be online before the start is in the fleet of that day as long as it has room; everyone else waits for chips."""
     fleet = (p.draws.fleet_chips * p.static.watts).sum(axis=(1, 2)) // WATTS_PER_SIXTEENTH
-    chosen = (p.log["mark"] == Mark.IN_FLEET) | ((p.log["stage"] == Stage.CHIPS) & (p.log["mark"] == Mark.START) & (p.log["root"] >= 0))
+    chosen = (p.log["mark"] == Mark.IN_FLEET) | ((p.log["stage"] == Stage.CHIPS) & (p.log["mark"] == Mark.START))
     for row in p.log[chosen]:
         company, size = int(p.draws.company[row["root"]]), int(p.draws.mw16[row["root"]])
         belongs = row["tick"] + after_the_chips(p, row) <= 0 and fleet[company] >= size
@@ -388,6 +388,9 @@ def check_pots(p: Played) -> None:
             continue  # counted before the limit binds
         assert static.allocation[segment, country] != NO_POT
         assert now <= static.allocation[segment, country]
+    for country, (period, now) in used.items():  # and nothing is drawn that the log does not tell
+        pot = p.engine.pots[country]
+        assert pot.used == (now if pot.window == period else 0)
 
 
 def check_holds(p: Played) -> None:
@@ -416,7 +419,8 @@ def check_chips(p: Played) -> None:
                 if p.draws.company[root] == k and static.vendor_of[a] == p.draws.vendor[root]
             )
             under_way = int(p.draws.under_way[k, a])
-            assert under_way + opening + int(from_maker["quantity"].sum()) == queue.stock[a] + gathered + int(taken["quantity"].sum())
+            came = under_way + opening + int(from_maker["quantity"].sum())
+            assert came == queue.stock[a] + gathered + int(taken["quantity"].sum())
             assert queue.stock[a] >= 0
             # At no moment has more left than came.
             moves = np.concatenate([from_maker, taken])
@@ -554,6 +558,268 @@ def test_a_decision_due_at_the_turn_of_a_month_still_comes_after_the_completions
     here = log[log["tick"] == 182 * DAY]
     order = [int(here[here["mark"] == m][0]["order"]) for m in (Mark.DELIVERED, Mark.SHELL_READY, Mark.APPROVED)]
     assert order == sorted(order)
+
+
+# ------------------------------------------------------------------ by hand: the opening fleet, and chips by need
+
+RAISED = {"needs_licence", "rule", "posture", "lpp_rule", "uveu_rule", "law_changes", "lpp_limit", "uveu_single_ppm", "uveu_tier1_ppm",
+          "uveu_us_ppm", "trusted", "allocation", "allocation_window", "allocation_counts", "allocation_rule", "approve_below",
+          "deny_above", "review_median", "review_spread", "authorisation_usd_a_year"}  # fmt: skip
+ABROAD = 1
+
+
+def by_law(static: Static, day: int, **later: np.ndarray) -> Static:
+    """The same world with a second segment of law from a day on; `later` holds what differs in it, without the segment's axis."""
+    twice = {name: np.repeat(getattr(static, name), 2, axis=0) for name in RAISED}
+    twice |= {name: np.repeat(getattr(static, name), 2, axis=1) for name in ("outlook", "outlook_wait")}
+    for name, value in later.items():
+        twice[name][1] = value
+    return replace(static, law_ticks=np.array([static.earliest, day * DAY]), **twice)
+
+
+def abroad(value: int, fill: int = 0) -> np.ndarray:
+    """A table (K, C, A) of the tiny world with a value for the second country."""
+    table = ints(1, 3, 1, fill=fill)
+    table[0, ABROAD] = value
+    return table
+
+
+def when(log: Log, mark: Mark, **wanted: int) -> list[tuple[int, float]]:
+    """(root, day) of every such event."""
+    return [(int(row["root"]), row["tick"] / DAY) for row in rows(log, mark=mark, **wanted)]
+
+
+def test_only_what_would_be_online_before_the_start_and_fits_is_in_the_opening_fleet() -> None:
+    # A site is ready 180 days after its plan; chips then take 30 days to be online. The fleet of that day holds 3 MW.
+    fleet = ints(1, 3, 1)
+    fleet[0, 0] = 3_000
+    static = tiny_static()
+    plans = [(-300, 2, 0), (-211, 2, 0), (-210, 1, 0), (-209, 1, 0)]
+    log = play(static, tiny_draws(static, plans, fleet_chips=fleet)).log
+    # The second does not fit beside the first; the third is online on the first day itself; the fourth a day later.
+    assert when(log, Mark.IN_FLEET) == [(0, -120), (2, -30)]
+    assert when(log, Mark.START, stage=Stage.CHIPS) == [(1, -31), (3, -29)]
+    assert when(log, Mark.SHIPPED) == [(1, 0), (3, 0)]  # with the first chips of the run
+
+
+def test_chips_under_way_on_the_first_day_come_online_about_then() -> None:
+    static = tiny_static()
+    plans = [(-230, 1, 0), (-205, 1, 0), (-190, 1, 0)]
+    under_way = ints(1, 1, fill=2_500)
+    stock = ints(1, 1, fill=500)
+    played = play(static, tiny_draws(static, plans, 0, under_way=under_way, under_way_ticks=30 * DAY, opening_stock=stock))
+    # Ready on days -50, -25 and -10. Chips leave 30 days before the start; the third site lacks half, which waits in stock.
+    assert when(played.log, Mark.SHIPPED) == [(0, -30), (1, -25), (2, 0)]
+    assert when(played.log, Mark.ONLINE) == [(0, 0), (1, 5), (2, 30)]
+    assert played.engine.queues[0, 0].stock == {0: 0}
+    assert played.engine.owned == [[3_000 * 16_000, 0, 0]]
+
+
+def test_a_company_takes_the_chips_its_sites_will_need_and_not_one_more() -> None:
+    # 2 MW ready on day 180 are needed for from 100 days before: the deliveries of 31 March (day 91) and later.
+    static = tiny_static()
+    log = play(static, tiny_draws(static, [(0, 2, 0)], 700, stock_ahead=100 * DAY)).log
+    delivered = rows(log, mark=Mark.DELIVERED)
+    assert (delivered["tick"] / DAY).tolist() == [91, 121, 152]
+    assert delivered["quantity"].tolist() == [700, 700, 600]
+    declined = rows(log, mark=Mark.DECLINED)
+    assert declined["quantity"][:4].tolist() == [700, 700, 700, 100]  # 1 January, February, March; 1 June
+    assert when(log, Mark.SHIPPED) == [(0, 180)]
+
+
+def test_chips_gathered_by_a_waiting_site_are_not_ordered_again() -> None:
+    static = tiny_static()
+    played = play(static, tiny_draws(static, [(0, 16, 0)], 3_500))
+    # Months from the plan's site control (day 10): five times 3,500, the last cut to what is missing; ready on day 180.
+    assert rows(played.log, mark=Mark.DELIVERED)["quantity"].tolist() == [3_500] * 4 + [2_000]
+    late = play(static, tiny_draws(static, [(0, 16, 0)], 1_500))
+    assert rows(late.log, mark=Mark.DELIVERED)["quantity"].tolist() == [1_500] * 10 + [1_000]
+    assert when(late.log, Mark.SHIPPED) == [(0, 335)]
+    assert late.engine.queues[0, 0].stock == {0: 0}
+
+
+def test_a_site_that_takes_a_part_of_a_chip_gets_the_whole_one_in_time() -> None:
+    # 62,500 W at 1,300 W a chip: 48.08 chips, so 49 are needed.
+    static = tiny_static(watts=ints(1, fill=1_300))
+    log = play(static, tiny_draws(static, [(0, 1, 0)], mw16=ints(1, fill=1))).log
+    assert rows(log, mark=Mark.DELIVERED)["quantity"].tolist() == [49]
+    assert when(log, Mark.SHIPPED) == [(0, 180)]
+
+
+# ------------------------------------------------------------------ by hand: clearance, pledges and pots
+
+
+def test_a_cleared_site_is_asked_again_before_it_gathers_chips() -> None:
+    # Free when it is cleared on day 120; a licence is needed from day 150; powered and shelled on day 180.
+    law = {"needs_licence": abroad(1), "rule": abroad(LICENCE), "posture": abroad(1)}
+    static = by_law(tiny_static(), 150, **law)
+    log = play(static, tiny_draws(static, [(0, 1, 1)])).log
+    assert when(log, Mark.START, stage=Stage.CLEARANCE) == [(0, 10), (0, 180)]
+    assert rows(log, mark=Mark.CLEARED)["rule"].tolist() == [FREE, LICENCE]
+    assert when(log, Mark.START, stage=Stage.CHIPS) == [(0, 270)]
+    assert when(log, Mark.SHIPPED) == [(0, 270)]
+    assert not len(rows(log, mark=Mark.CHIPS_GIVEN_BACK))
+
+
+def test_chips_go_back_if_the_law_changes_while_they_are_gathered() -> None:
+    # Ready on day 180 with 700 of 1,000 chips in stock; the law changes on day 200, the rest comes on day 213.
+    law = {"needs_licence": abroad(1), "rule": abroad(LICENCE), "posture": abroad(1)}
+    static = by_law(tiny_static(), 200, **law)
+    deliveries = ints(48, 1, 1)
+    deliveries[5], deliveries[7] = 700, 300
+    log = play(static, tiny_draws(static, [(0, 1, 1)], deliveries=deliveries)).log
+    back = rows(log, mark=Mark.CHIPS_GIVEN_BACK)
+    assert (back["tick"] / DAY).tolist() == [213]
+    assert back["quantity"].tolist() == [1_000]
+    assert when(log, Mark.FILED) == [(0, 213)]
+    assert when(log, Mark.SHIPPED) == [(0, 303)]
+
+
+def authorised(**changes: object) -> Static:
+    """The second country is open to a company that holds the universal authorisation, from the first day; else by licence."""
+    needs = abroad(1)[None]
+    law = {"needs_licence": needs, "rule": needs, "posture": needs, "uveu_rule": abroad(UVEU, -1)[None]}
+    return tiny_static(**{**law, "authorisation_applied": ints(1), **changes})
+
+
+def test_a_cleared_site_holds_its_headroom_and_the_next_waits_for_the_authorisation() -> None:
+    # One country may hold 7 %: 2,000 of 28,572 chips, those asked for included. The company owns 20,000 on day 120, when both are
+    # asked about; each alone would fit, both do not. It receives 2,000 a month, for a large site at home.
+    static = authorised(allocation=np.array([[NO_POT, 0, NO_POT]]))  # no licence takes the authorisation's place
+    fleet = ints(1, 3, 1)
+    fleet[0, 0] = 12_000
+    draws = tiny_draws(static, [(0, 1, 1), (0, 1, 1), (-11, 40, 0)], 2_000, fleet_chips=fleet)
+    played = play(static, draws)
+    waits = rows(played.log, stage=Stage.AUTHORISATION, mark=Mark.START)
+    assert [(int(row["root"]), row["tick"] / DAY, int(row["rule"]), int(row["quantity"])) for row in waits[:1]] == [
+        (1, 120, UVEU, 1_000 * 16_000)
+    ]
+    assert not len(rows(played.log, stage=Stage.ALLOCATION))
+    assert when(played.log, Mark.CLEARED)[:2] == [(2, 109), (0, 120)]
+    # 27,572 owned are enough for the second to be asked about, on 1 August (day 213: 28,000).
+    assert when(played.log, Mark.END, stage=Stage.AUTHORISATION)[0] == (1, 213)
+    check_pledges(played)
+    check_footprint(played)
+
+
+def test_headroom_held_for_a_site_is_let_go_at_shipment() -> None:
+    static = authorised()
+    fleet = ints(1, 3, 1)
+    fleet[0, 0] = 20_000
+    engine = Expansion(static, tiny_draws(static, [(0, 1, 1)], fleet_chips=fleet))
+    env, held = engine.env, []
+    steps = env.run
+
+    def watch(until: int) -> None:
+        for day in (119, 121, 179, 181):
+            steps(until=day * DAY)
+            held.append(engine.pledged[0][ABROAD])
+        steps(until=until)
+
+    env.run = watch  # type: ignore[method-assign,assignment]
+    engine.run()
+    assert held == [0, 1_000 * 16_000, 1_000 * 16_000, 0]
+
+
+def test_patience_is_set_once_whatever_is_asked_again() -> None:
+    # Cleared as free; then a licence is needed, and refused for ever by returns. Patience is 200 days from ready (180), not from 300.
+    law = {"needs_licence": abroad(1), "rule": abroad(LICENCE), "posture": abroad(1)}
+    static = by_law(tiny_static(approve_below=ints(1, 6), deny_above=ints(1, 6, fill=threshold(1.0))), 200, **law)
+    deliveries = ints(48, 1, 1)
+    deliveries[10] = 1_000  # 1 November, day 305
+    log = play(static, tiny_draws(static, [(0, 1, 1)], deliveries=deliveries, relocates=ints(1, 5))).log
+    assert when(log, Mark.FILED) == [(0, 305)]
+    assert when(log, Mark.CANCELLED) == [(0, 380)]
+
+
+def test_withdrawn_applications_do_not_use_up_the_filings() -> None:
+    # Filed on day 120 and withdrawn on day 130, when no licence is needed for a while; filed again on day 180 and decided.
+    licence = {"needs_licence": abroad(1)[None], "rule": abroad(LICENCE)[None], "posture": abroad(1)[None]}
+    static = by_law(tiny_static(**licence), 130, needs_licence=abroad(0), rule=abroad(FREE), posture=abroad(0))
+    third = {name: np.concatenate([getattr(static, name), getattr(static, name)[:1]]) for name in RAISED}
+    third |= {name: np.repeat(getattr(static, name)[:, :1], 3, axis=1) for name in ("outlook", "outlook_wait")}
+    static = replace(static, law_ticks=np.array([static.earliest, 130 * DAY, 150 * DAY]), **third)
+    log = play(static, tiny_draws(static, [(0, 1, 1)], largest_filings=1)).log
+    assert when(log, Mark.FILED) == [(0, 120), (0, 180)]
+    assert when(log, Mark.APPROVED) == [(0, 270)]
+    assert when(log, Mark.SHIPPED) == [(0, 270)]
+    # Every decided one counts: a return with one filing allowed is the end.
+    never = replace(static, approve_below=ints(3, 6), deny_above=ints(3, 6, fill=threshold(1.0)))
+    log = play(never, tiny_draws(never, [(0, 1, 1)], largest_filings=1, relocates=ints(1, 5))).log
+    assert when(log, Mark.FILED) == [(0, 120), (0, 180)]
+    assert when(log, Mark.RETURNED) == when(log, Mark.CANCELLED) == [(0, 270)]
+
+
+def test_a_lineage_never_goes_back_to_a_country_it_has_left() -> None:
+    needs = ints(1, 1, 3, 1, fill=1)
+    static = tiny_static(needs_licence=needs, rule=needs, posture=needs, approve_below=ints(1, 6), deny_above=ints(1, 6))
+    draws = tiny_draws(static, [(0, 1, 1)])
+    draws.appeal[0] = [1, 3, 2]
+    log = play(static, draws).log
+    assert rows(log, mark=Mark.PLANNED)["pool"].tolist() == [1, 2, 0]
+    assert len(rows(log, mark=Mark.RELOCATED)) == 2
+    assert rows(log, mark=Mark.CANCELLED)["hop"].tolist() == [2]
+
+
+def counting(**changes: object) -> Static:
+    """The second country's pot counts from the first day and limits from day 300; licences and the authorisation then."""
+    first = tiny_static(allocation_counts=np.array([[0, 1, 0]]), authorisation_applied=ints(1, fill=400 * DAY), **changes)
+    return by_law(
+        first, 300, needs_licence=abroad(1), rule=abroad(LICENCE), posture=abroad(1), uveu_rule=abroad(UVEU, -1),
+        allocation=np.array([NO_POT, 100_000_000, NO_POT]), allocation_counts=ints(3),
+    )  # fmt: skip
+
+
+def test_what_counts_early_is_counted_for_all_and_goes_back_when_the_company_is_authorised() -> None:
+    others = ints(16, 3)
+    others[:2, ABROAD] = 5_000_000
+    fleet = ints(1, 3, 1)
+    fleet[0, 0] = 100_000
+    static = counting(other_importers=others)
+    played = play(static, tiny_draws(static, [(0, 1, 1)], fleet_chips=fleet))
+    drawn = [(int(r["root"]), r["tick"] / DAY, Stage(r["stage"]), int(r["quantity"])) for r in rows(played.log, mark=Mark.DRAWN)]
+    assert drawn == [
+        (-1, 0, Stage.OTHER_IMPORTERS, 5_000_000), (-1, 91, Stage.OTHER_IMPORTERS, 5_000_000),
+        (0, 180, Stage.ALLOCATION, 16_000_000), (-1, 400, Stage.AUTHORISATION, -16_000_000),
+    ]  # fmt: skip
+    assert played.engine.pots[ABROAD].used == 10_000_000
+
+
+def test_only_chips_that_count_are_counted_early() -> None:
+    static = counting(counted_tpp=ints(1))
+    played = play(static, tiny_draws(static, [(0, 1, 1)]))
+    assert len(rows(played.log, mark=Mark.SHIPPED)) == 1
+    assert not len(rows(played.log, mark=Mark.DRAWN))
+
+
+def test_what_counted_in_an_earlier_period_does_not_enlarge_the_pot_of_a_later_one() -> None:
+    # 1 MW counts in the first period, 2 MW in the second, which the limit is for: only these go back.
+    fleet = ints(1, 3, 1)
+    fleet[0, 0] = 1_000_000
+    static = counting()
+    middle = {name: getattr(static, name)[[0, 0, 1]] for name in RAISED}
+    middle |= {name: getattr(static, name)[:, [0, 0, 1]] for name in ("outlook", "outlook_wait")}
+    middle["allocation_window"] = np.array([[0, 0, 0], [0, 1, 0], [0, 1, 0]])
+    static = replace(static, law_ticks=np.array([static.earliest, 200 * DAY, 300 * DAY]), **middle)
+    played = play(static, tiny_draws(static, [(0, 1, 1), (40, 2, 1)], fleet_chips=fleet))
+    assert rows(played.log, mark=Mark.DRAWN)["quantity"].tolist() == [16_000_000, 32_000_000, -32_000_000]
+    assert played.engine.pots[ABROAD].used == 0
+
+
+def test_a_company_that_hopes_for_the_authorisation_does_not_fear_the_licence_it_stands_for() -> None:
+    # Barred without hope, free with it. It applies on day 0; the answer comes on day 50, and is a grant or a refusal.
+    outlook = ints(2, 1, 1, 3)
+    outlook[0, 0, 0, 1] = BARRED
+    chosen = {}
+    for grant in (0, threshold(1.0)):
+        static = authorised(outlook=outlook, authorisation_median=ints(1, fill=50 * DAY), authorisation_grant=ints(1, fill=grant))
+        draws = tiny_draws(static, [(10, 1, 1), (49, 1, 1), (51, 1, 1)])
+        draws.appeal[:, 2] = 1
+        log = play(static, draws).log
+        chosen[grant] = rows(log, mark=Mark.PLANNED, hop=0)["pool"].tolist()
+    assert chosen == {0: [1, 1, 2], threshold(1.0): [1, 1, 1]}
+    static = authorised(outlook=outlook, allow_uveu=False)
+    assert rows(play(static, tiny_draws(static, [(10, 1, 1)])).log, mark=Mark.PLANNED)["pool"].tolist() == [0]
 
 
 def test_two_holds_that_overlap_stop_the_clock_once() -> None:

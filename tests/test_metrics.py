@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from conftest import DAY, ints, tiny_draws, tiny_static
 from test_story import REST, SHELL, authorised, licence_abroad, pot_of, two_segments
 
+from simulator.compile import BY_HOPE_AND_SEGMENT, BY_SEGMENT
 from simulator.events import Mark, Stage
 from simulator.experiments import Run, rd_weights
 from simulator.metrics import (
@@ -36,7 +38,8 @@ from simulator.metrics import (
 )
 from simulator.model import Expansion
 from simulator.sampling import HOPS
-from simulator.units import DAYS_PER_YEAR, month_ends
+from simulator.static import BARRED
+from simulator.units import DAYS_PER_YEAR, month_ends, threshold
 
 ONLINE = SHELL + REST
 MONTH = DAYS_PER_YEAR / 12
@@ -149,8 +152,8 @@ def test_a_site_stopped_by_the_law_and_still_uncleared_at_the_horizon_counts_as_
 
 
 def test_a_refused_cluster_counts_as_relocated_where_it_was_and_online_where_it_went() -> None:
-    outlook = ints(1, 1, 3)
-    outlook[0, 0, 0] = -(1 << 49)
+    outlook = ints(2, 1, 1, 3)
+    outlook[:, 0, 0, 0] = -(1 << 49)
     static = licence_abroad(
         approve_below=ints(1, 6), deny_above=ints(1, 6), review_median=ints(1, 6, fill=5 * DAY), outlook=outlook
     )
@@ -164,6 +167,39 @@ def test_a_refused_cluster_counts_as_relocated_where_it_was_and_online_where_it_
     assert scalar(found, "months_plan_to_online_median") == pytest.approx(online / MONTH)
     assert provided(found, 1) == Provided(0, 0, 16, 0, 0)
     assert (scalar(found, "licences_filed"), scalar(found, "licences_refused"), scalar(found, "licence_wait_days")) == (1, 1, 5)
+
+
+def test_a_successor_never_returns_to_a_country_its_lineage_has_left() -> None:
+    # Refused in ARE on day 125, it goes to BRA (home is barred), and is refused there 60 days before it is ready, plus five.
+    needs = ints(1, 1, 3, 1, fill=1)
+    outlook = ints(2, 1, 1, 3)
+    outlook[:, 0, 0, 0] = BARRED // 2
+    static = tiny_static(
+        needs_licence=needs, rule=needs, posture=needs, outlook=outlook,
+        approve_below=ints(1, 6), deny_above=ints(1, 6), review_median=ints(1, 6, fill=5 * DAY),
+    )  # fmt: skip
+    draws = tiny_draws(static, [(0, 16, 1)])
+    log = Expansion(static, draws).run()
+    assert log[log["mark"] == Mark.PLANNED]["pool"].tolist() == [1, 2]
+    assert [(t / DAY, p) for t, p in log[log["mark"] == Mark.CANCELLED][["tick", "pool"]].tolist()] == [
+        (125 + 20 + 300 - 60 + 5, 2)
+    ]
+    found = measured(static, draws)
+    assert (series(found, "mw_relocated")[-1], series(found, "mw_cancelled")[-1]) == (16, 16)
+    assert provided(found, 1)[2:4] == (16, 16)
+
+
+def test_an_application_withdrawn_when_the_law_frees_it_is_filed_but_not_decided_and_may_be_filed_again() -> None:
+    # Filed on day 120, free from day 130, a licence again from day 150: filed on day 180 when power and shell are there.
+    free = two_segments(130, (1, 1), (0, 0))
+    again = {name: np.concatenate([getattr(free, name), getattr(free, name)[:1]]) for name in BY_SEGMENT}
+    again |= {name: np.repeat(getattr(free, name)[:, :1], 3, axis=1) for name in BY_HOPE_AND_SEGMENT}
+    again["law_ticks"][2] = 150 * DAY
+    static = replace(free, **again)
+    found = measured(static, tiny_draws(static, [(0, 16, 1)], largest_filings=1))
+    assert (scalar(found, "licences_filed"), scalar(found, "licences_refused"), scalar(found, "licence_wait_days")) == (2, 0, 90)
+    assert series(found, "it_mw_online") == stepped(180 + 90 + REST, 0, 16)
+    assert provided(found, 1) == Provided(16, 16 * 90, 0, 0, 0)
 
 
 def test_a_lineage_given_up_is_cancelled_and_its_time_is_not_reached() -> None:
@@ -231,6 +267,25 @@ def test_a_site_of_the_opening_fleet_is_not_counted_again() -> None:
     assert math.isnan(scalar(found, "months_plan_to_online_median"))  # planned before the start: in no cohort
 
 
+@pytest.mark.parametrize("ahead", [0, 5])
+def test_what_comes_online_at_or_before_the_start_with_chips_under_way_counts_from_the_first_month(ahead: int) -> None:
+    fleet = ints(1, 3, 1)
+    fleet[0, 0, 0] = 2_000  # no room for 16 MW: the site is not part of it
+    static = tiny_static()
+    draws = tiny_draws(
+        static, [(-ONLINE - ahead, 16, 1)], fleet_chips=fleet, opening_stock=ints(1, 1, fill=700),
+        under_way=ints(1, 1, fill=20_000), under_way_ticks=(REST + ahead) * DAY,
+    )  # fmt: skip
+    found = measured(static, draws)
+    assert series(found, "it_mw_online") == [18] * 48
+    assert series(found, "h100e_online") == [18_000] * 48
+    assert series(found, "h100e_delivered_not_online") == [4_700] * 48  # 4,000 of those under way, and the opening stock
+    assert set(series(found, "capex_usd")) == {
+        0.05 * 11_000_000 * 16 if ahead == 0 else 0
+    }  # the last payment, if due since the start
+    assert math.isnan(scalar(found, "months_plan_to_online_median"))
+
+
 def test_a_cluster_planned_before_the_start_counts_when_online_but_not_in_the_time_from_plan_to_online() -> None:
     static = tiny_static()
     found = measured(static, tiny_draws(static, [(-30, 16, 0)]))
@@ -262,6 +317,61 @@ def test_authorised_exports_are_cleared_by_the_authorisations_provision() -> Non
     found = measured(static, tiny_draws(static, [(0, 16, 1)], fleet_chips=fleet))
     assert provided(found, 4).cleared_mw == 16
     assert scalar(found, "licences_filed") == 0
+
+
+def test_headroom_is_pledged_to_a_cleared_site_until_its_chips_leave() -> None:
+    # 120,000 chips at home and 16,000 delivered in February. 8,000 abroad are 7 % of 114,286, twice that of 228,572: the
+    # site that asks first, on day 120, is authorised, the other one must file a day later though no chip has left yet.
+    fleet = ints(1, 3, 1)
+    fleet[0, 0, 0] = 120_000
+    static = authorised()
+    draws = tiny_draws(static, [(0, 8, 1), (1, 8, 1)], fleet_chips=fleet)
+    engine = Expansion(static, draws)
+    log = engine.run()
+    assert [(t / DAY, r) for t, r in log[log["mark"] == Mark.CLEARED][["tick", "rule"]].tolist()] == [(120, 4), (121 + 90, 1)]
+    assert log[log["mark"] == Mark.FILED]["root"].tolist() == [1]
+    found = measured(static, draws)
+    assert (provided(found, 4).cleared_mw, provided(found, 1).cleared_mw) == (8, 8)
+    assert engine.pledged == [[0, 0, 0]]  # nothing is held once the chips have left
+
+
+def test_waiting_for_headroom_counts_for_the_authorisations_provision() -> None:
+    # 200,000 chips at home carry 15,053 abroad, not 16,000; with 30,000 more on 1 August (day 213) they do. The pot is empty.
+    fleet, deliveries = ints(1, 3, 1), ints(48, 1, 1)
+    fleet[0, 0, 0], deliveries[7] = 200_000, 30_000
+    static = authorised(allocation=pot_of(0))
+    draws = tiny_draws(static, [(0, 16, 1), (20, 100, 2)], fleet_chips=fleet, deliveries=deliveries)
+    log = Expansion(static, draws).run()
+    spells = waits(log, lives(static, draws, log))
+    assert [(b / DAY, e / DAY, r) for b, e, r in zip(spells.begin, spells.end, spells.rule, strict=True)] == [(SHELL, 213, 4)]
+    found = measured(static, draws)
+    assert provided(found, 4) == Provided(16, 16 * (213 - SHELL), 0, 0, 0)
+    asked = log[(log["stage"] == Stage.AUTHORISATION) & (log["mark"] == Mark.START)]
+    assert asked["quantity"].tolist() == [16_000 * 16_000]
+
+
+@pytest.mark.parametrize(
+    ("applied", "grant", "first", "second"),
+    [
+        (20, 1.0, "abroad", "abroad"),  # not yet decided, then held
+        (20, 0.0, "abroad", "home"),  # not yet decided, then refused
+        (-300, 0.0, "home", "home"),  # refused long ago
+        (None, 1.0, "abroad", "abroad"),  # does not apply within the run: not yet decided, whatever a later law may bring
+    ],
+)
+def test_companies_that_hope_for_the_authorisation_do_not_fear_the_licence_it_stands_for(
+    applied: int | None, grant: float, first: str, second: str
+) -> None:
+    outlook = ints(2, 1, 1, 3)
+    outlook[0, 0, 0, 1] = BARRED  # without hope
+    when = {} if applied is None else {"authorisation_applied": ints(1, fill=applied * DAY)}
+    static = licence_abroad(
+        uveu_rule=ints(1, 1, 3, 1, fill=4), outlook=outlook, authorisation_median=ints(1, fill=30 * DAY),
+        authorisation_grant=ints(1, fill=threshold(grant)), **when,
+    )  # fmt: skip
+    log = Expansion(static, tiny_draws(static, [(0, 16, 1), (60, 16, 1)])).run()  # decided on day 50
+    planned = log[(log["mark"] == Mark.PLANNED) & (log["hop"] == 0)]
+    assert [static.markets[m] for m in planned["pool"].tolist()] == [first, second]
 
 
 # ------------------------------------------------------------------ Aalen and Johansen
@@ -420,7 +530,7 @@ class Loop:
                 ready.add(site)
             if stage == Stage.CLEARANCE and mark == Mark.START:
                 since[site], asking[site] = tick, -1
-            if mark == Mark.FILED or (stage == Stage.ALLOCATION and mark == Mark.START):
+            if mark == Mark.FILED or (stage in (Stage.ALLOCATION, Stage.AUTHORISATION) and mark == Mark.START):
                 asking[site] = rule
             if site in ready and site in since and mark in (Mark.READY, Mark.START) and stage in (Stage.PROJECT, Stage.CLEARANCE):
                 since[site] = tick

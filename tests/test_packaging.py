@@ -22,7 +22,13 @@ def commands() -> list[str]:
 
 def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -33,7 +39,11 @@ def test_the_readme_has_the_two_commands_and_ci_runs_the_second() -> None:
     assert "pytest" in tests
     script = (ROOT / ".ci/run").read_text()
     found = subprocess.run(
-        ["bash", "-c", "sed -n 's/^    \\(.*pytest.*\\)$/\\1/p' README.md | head -1"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["bash", "-c", "sed -n 's/^    \\(.*pytest.*\\)$/\\1/p' README.md | head -1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert found.stdout.strip() == tests
     assert "sed -n 's/^    \\(.*pytest.*\\)$/\\1/p' README.md" in script
@@ -61,7 +71,11 @@ def test_the_lock_pins_every_dependency_with_hashes_and_names_no_address() -> No
     hashes = len(re.findall(r"--hash=sha256:[0-9a-f]{64}", lock))
     assert hashes >= len(pinned)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"], *project["build-system"]["requires"]]
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["test"],
+        *project["build-system"]["requires"],
+    ]
     names = {re.split(r"[<>=\[ ]", need)[0].lower().replace("_", "-").replace(".", "-") for need in wanted}
     assert names - set(pinned) == set()
 
@@ -78,7 +92,11 @@ def test_no_tracked_file_names_a_place_of_one_machine() -> None:
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
     assert len(tracked) > 50
     pattern = re.compile(rb"/(?:work|root|farm|home/[a-z]+)/|[.]pyenv|index" + rb"-url\s*[=:]")
-    found = [name.decode() for name in tracked if name and (ROOT / name.decode()).is_file() and pattern.search((ROOT / name.decode()).read_bytes())]
+    found = [
+        name.decode()
+        for name in tracked
+        if name and (ROOT / name.decode()).is_file() and pattern.search((ROOT / name.decode()).read_bytes())
+    ]
     assert found == []
 
 
@@ -96,7 +114,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_carries_data_and_scenarios_and_works_from_another_folder(installed: Path, tmp_path: Path) -> None:
-    where = python("-c", "import simulator.resources as r; print(r.__file__); print(r.shipped('data'))", cwd=tmp_path, PYTHONPATH=str(installed))
+    where = python(
+        "-c",
+        "import simulator.resources as r; print(r.__file__); print(r.shipped('data'))",
+        cwd=tmp_path,
+        PYTHONPATH=str(installed),
+    )
     module, shipped = where.stdout.split()
     assert Path(module).is_relative_to(installed)
     assert Path(shipped).is_relative_to(installed)

@@ -24,7 +24,8 @@ from simulator.statistics import differences, rows
 
 FILES = {
     "manifest.json", "summary.txt", "meanings.csv", "metrics.csv", "metrics.parquet", "differences.csv", "differences.parquet",
-    "provisions.csv", "provisions.parquet", "monthly.parquet", "projects.parquet", "events.parquet", "scenarios/history.yaml",
+    "provisions.csv", "provisions.parquet", "monthly.parquet", "projects.parquet", "events.parquet",
+    "causes.parquet", "sites.parquet", "policy_delay.parquet", "ledgers.parquet", "scenarios/history.yaml",
     "scenarios/no-controls.yaml",
 }  # fmt: skip
 
@@ -54,7 +55,7 @@ def test_the_folder_holds_scenarios_tables_events_and_a_manifest(folder: Path) -
 
 def test_the_manifest_says_what_was_run_on_what_without_clock_times(folder: Path, short_comparison: Comparison) -> None:
     said = json.loads((folder / "manifest.json").read_text())
-    assert said == manifest(short_comparison)
+    assert said == {**manifest(short_comparison), "files": sorted(FILES - {"manifest.json"})}
     assert (said["product"], said["seed"], said["replications"], said["replications_asked"]) == ("groundbreak", 7, 3, 3)
     assert said["interrupted"] is False and said["reference"] == "no-controls" and said["events_of_replications"] == [0, 1]
     assert said["scenarios"] == {s.name: content_hash(s) for s in short_comparison.scenarios}
@@ -240,7 +241,7 @@ def earlier(tmp_path: Path) -> Path:
     """A folder that looks like earlier results."""
     out = tmp_path / "out"
     with writing(out) as folder:
-        (folder / "manifest.json").write_text('{"product": "groundbreak"}')
+        (folder / "manifest.json").write_text('{"product": "groundbreak", "files": ["metrics.csv"]}')
         (folder / "metrics.csv").write_text("earlier\n")
     return out
 
@@ -316,3 +317,13 @@ def test_a_link_to_earlier_results_stays_a_link(earlier: Path, tmp_path: Path) -
 def test_no_machine_path_is_written_into_results(folder: Path) -> None:
     here = str(Path(results.__file__).resolve().parents[1]).encode()
     assert not [name for name, data in content(folder).items() if here in data or str(folder).encode() in data]
+
+
+def test_a_file_of_the_users_own_in_an_earlier_results_folder_is_not_lost(short_comparison: Comparison, tmp_path: Path) -> None:
+    out = stored(short_comparison, tmp_path / "r")
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputProblems, match=r"would be lost: notes\.txt; move them"), writing(out):
+        raise AssertionError("refused before anything is written")
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    stored(short_comparison, out)

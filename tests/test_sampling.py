@@ -156,7 +156,7 @@ def test_patience_and_the_time_to_file_again_are_luck_around_the_stated_number()
     still, free = (s.draw(SEED, 0, luck=False), s.draw(SEED, 1, luck=False)), [s.draw(SEED, r) for r in range(4)]
     for name, days in stated.items():
         for draws in still:  # whatever else is assumed
-            assert set((getattr(draws, name) / TICKS_PER_DAY).tolist()) == {pytest.approx(days, abs=1e-5)}
+            assert getattr(draws, name) / TICKS_PER_DAY == pytest.approx(days, abs=1e-5)
         value = w.get("process", "patience_days_licence" if name == "patience" else "refile_days")
         drawn = np.concatenate([getattr(draws, name) for draws in free]) / TICKS_PER_DAY
         assert value.low is not None
@@ -431,7 +431,8 @@ def test_names_are_unique_and_tables_have_the_stated_shapes() -> None:
         "company": (n,), "vendor": (n,), "route": (n,), "planned": (n,), "mw16": (n,), "forced_country": (n,), "appeal": (n, m),
         "median": (8, m), "spread": (n, 8), "luck_power": (len(s.frame.years), c), "luck_construction": (len(s.frame.years), c),
         "patience": (n,), "relocates": (n, HOPS), "refile": (n,), "licence_time": (n, HOPS, FILINGS), "licence_outcome": (n, HOPS, FILINGS),
-        "authorisation_time": (k,), "authorisation_outcome": (k,), "deliveries": (60, k, a), "opening_stock": (k, a), "under_way": (k, a), "fleet_chips": (k, c, a),
+        "authorisation_time": (k,), "authorisation_outcome": (k,), "deliveries": (60, k, a), "opening_stock": (k, a), "under_way": (k, a),
+        "fleet_chips": (k, c, a),
         "route_factor": (4, 8), "price_usd": (a,), "shell_usd_per_mw": (m,), "spend_ppm": (5,),
     }  # fmt: skip
     assert {f: getattr(draws, f).shape for f in shapes} == shapes
@@ -496,7 +497,7 @@ def test_nobody_pauses_in_a_year_that_is_reported() -> None:
     s = sampler()
     always = Sampler(
         world().changed(
-            [InputChange.model_validate({"table": "process", "parameter": "pause_probability", "value": 1.0, "reason": "a test"})]
+            [InputChange.model_validate({"table": "process", "parameter": "pause_probability", "set": 1.0, "reason": "a test"})]
         ),
         s.frame,
     )
@@ -510,22 +511,23 @@ def test_nobody_pauses_in_a_year_that_is_reported() -> None:
 
 
 def test_a_company_pays_for_the_shells_it_does_not_lease() -> None:
-    # With chips no limit, plans are the budget over the cost of a megawatt: cheaper if all shells were leased, dearer if none.
-    def mean_plan(leased: float) -> float:
-        changes = [{"table": "process", "parameter": "plan_over_expected_chips", "value": 1e6, "reason": "a test"}]
-        changes += [{"table": "companies", "parameter": "route_share", "scope": route, "value": share, "reason": "a test"}
-                    for route, share in (("leased", leased), ("classic", 1 - leased), ("ai_first", 0.0), ("expansion", 0.0))]  # fmt: skip
-        w = world().changed([InputChange.model_validate(change) for change in changes])
-        s = Sampler(w, sampler().frame)
-        get_cost = s.sheet.draw(SEED, 0, uncertain=False)[s.at["capex_construction"]]
-        assert get_cost > 0
-        caught: list[np.ndarray] = []
-        original = s._planned_mw
-        s._planned_mw = lambda *args: caught.append(original(*args)) or caught[-1]  # type: ignore[method-assign,func-returns-value]
-        s.draw(SEED, 0, assumptions=False, luck=False)
-        return float(caught[0].sum())
+    # With chips no limit, plans are the budget over the cost of a megawatt: the fewer shells are leased, the dearer.
+    def planned(leased: float) -> np.ndarray:
+        own = (1 - leased) / 3
+        shares = [("leased", leased), ("classic", own), ("ai_first", own), ("expansion", own)]
+        changes: list[dict[str, object]] = [
+            {"table": "process", "parameter": "plan_over_expected_chips", "multiply": 100.0, "reason": "a test"}
+        ]
+        every = {"table": "companies", "parameter": "route_share", "entity": "*", "reason": "a test"}
+        changes += [every | {"scope": route, "set": share} for route, share in shares]
+        s = Sampler(world().changed([InputChange.model_validate(change) for change in changes]), sampler().frame)
+        return plans(s, 0)[1]
 
-    assert mean_plan(1.0) > mean_plan(0.5) > mean_plan(0.0) > 0
+    few, some, most = planned(0.1), planned(0.4), planned(0.7)
+    there = few > 0
+    assert there.sum() > 50
+    assert (few[there] < some[there]).all()
+    assert (some[there] < most[there]).all()
 
 
 # ------------------------------------------------------------------ chips

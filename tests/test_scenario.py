@@ -620,6 +620,10 @@ overrides:
     assert len(told) == 12 and told[0] == f"child.yaml:5: start: '2024-13-45' {calendar}"
 
 
+def test_an_anchor_given_twice_is_no_warning(write: Write) -> None:
+    assert load_scenario(write(HEAD.replace("test", "&a test", 1).replace("title: ", "title: &a "))).title == "Test"
+
+
 def test_a_whole_file_behind_a_tag_is_refused_once(write: Write) -> None:
     assert refused(lambda: load_scenario(write("!!python/none {}\n"))) == [
         "test.yaml:1: carries the YAML tag tag:yaml.org,2002:python/none; only plain values are accepted"

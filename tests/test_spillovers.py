@@ -205,14 +205,14 @@ def test_merchant_chips_average_as_the_shipments_say() -> None:
     )
 
 
-def test_slower_chips_are_bought_in_full_until_buyers_are_told_to_hold_back() -> None:
+def test_slower_chips_are_bought_in_full_where_they_are_free_and_not_at_all_under_decoupling() -> None:
     october, decoupling = policy("october-2023"), policy("decoupling")
-    t = 12 * 4 + 5  # June 2028: the H20 is free under both
+    t = 12 * 4 + 5  # June 2028: the H20 is free under the rule of October 2023; decoupling stops its class too
     at = len(october.denied) - 96 + t
     serves = 296 / 1979 / sp.h100e_per_chip(world(), [date(2028, 6, 15)])[0]
     assert october.bought[t] == pytest.approx(serves)
-    assert decoupling.bought[t] == pytest.approx(0.02 * serves)
-    assert decoupling.denied[at] == pytest.approx(1 - serves)
+    assert decoupling.bought[t] == 0
+    assert decoupling.denied[at] == 1
 
 
 @pytest.mark.parametrize("name", DIVERGES)

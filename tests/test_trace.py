@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ints, tiny_draws, tiny_static
-from test_story import REST, SHELL, licence_abroad, pot_of
+from conftest import DAY, ints, tiny_draws, tiny_static
+from test_story import REST, SHELL, authorised, licence_abroad, pot_of
 
 from simulator.compile import Cited
 from simulator.events import Mark
 from simulator.experiments import Comparison, Run
-from simulator.findings import amount, explained, scale, sentences, table
+from simulator.findings import amount, explained, headlines, scale, table
 from simulator.metrics import METRICS
 from simulator.model import Expansion
-from simulator.statistics import Difference, differences, rows
+from simulator.statistics import Difference, Row, differences, rows
 from simulator.trace import find, gaps, story
 
 
 def compiled(static: Any) -> Any:
     """A compiled scenario around the tiny world; the licence's provision is known from memory only."""
     cited = {id: Cited(id.title(), f"15 CFR {i}", "", i != 1) for i, id in enumerate(static.provisions)}
-    return SimpleNamespace(static=static, provisions=cited, scenario=SimpleNamespace(name="tiny", title="Tiny"))
+    frame = SimpleNamespace(end=date(2027, 12, 31))
+    scenario = SimpleNamespace(name="tiny", title="Tiny")
+    return SimpleNamespace(static=static, provisions=cited, scenario=scenario, sampler=SimpleNamespace(frame=frame))
 
 
 def told(static: Any, draws: Any, root: int = 0) -> list[str]:
@@ -84,6 +87,16 @@ def test_waiting_for_an_allocation_and_what_stays_empty_are_told() -> None:
     assert "cancelled under pot (15 CFR 2)" in lines[-1]
 
 
+def test_waiting_for_headroom_of_the_authorisation_is_told_with_its_provision() -> None:
+    fleet, deliveries = ints(1, 3, 1), ints(48, 1, 1)
+    fleet[0, 0, 0], deliveries[7] = 200_000, 30_000  # 1 August: see the same world in test_causes
+    static = authorised(allocation=pot_of(0))
+    lines = told(static, tiny_draws(static, [(0, 16, 1), (20, 100, 2)], fleet_chips=fleet, deliveries=deliveries))
+    assert "2024-08-01  waiting for headroom of the authorisation ends after 93 days; uveu (15 CFR 4)" in lines
+    assert "2024-08-01  cleared by uveu (15 CFR 4)" in lines
+    assert lines[-1] == "2024-08-31  online, 16.0 MW"
+
+
 def test_a_site_of_the_opening_fleet_says_so() -> None:
     fleet = ints(1, 3, 1)
     fleet[0, 0, 0] = 16_000
@@ -123,19 +136,39 @@ def two_laws(plans: list[tuple[int, int, int]], **changes: Any) -> list[Any]:
 
 def test_a_difference_is_traced_to_the_project_its_dates_and_the_provision() -> None:
     [gap] = two_laws([(0, 16, 1), (0, 64, 0)])  # the one at home is the same under both
-    assert gap == (
-        "acme-0", "acme", 16.0, "ARE", "ARE", "2024-07-29", "2024-08-28", "licence (15 CFR 1; from memory or judgement)", "licence review",
+    assert gap._replace(lost_mw_years=0) == (
+        "acme-0", "acme", 0, "16 MW in ARE online in 2024-08 instead of 2024-07", "licence review, licence",
     )  # fmt: skip
+    assert gap.lost_mw_years == pytest.approx(16 * 30 / 365.25)
 
 
-def test_the_largest_difference_in_megawatt_days_comes_first() -> None:
-    found = two_laws([(0, 16, 1), (10, 48, 1), (20, 1, 1)])
-    assert [gap.project for gap in found] == ["acme-1", "acme-0", "acme-2"]
+def test_the_largest_loss_in_megawatt_years_comes_first_and_less_than_one_is_left_out() -> None:
+    found = two_laws([(0, 16, 1), (10, 48, 1), (20, 12, 1), (20, 13, 1)])
+    assert [gap.project for gap in found] == ["acme-1", "acme-0", "acme-3"]  # 12 MW for 30 days are 0.99 MW-years
+
+
+def test_a_project_that_gains_is_not_among_the_losses() -> None:
+    reference, static = licence_abroad(), tiny_static()
+    draws = tiny_draws(static, [(0, 16, 1)])
+    logs = [Expansion(s, draws).run() for s in (reference, static)]
+    assert gaps(compiled(reference), compiled(static), (draws, draws), (logs[0], logs[1])) == []
 
 
 def test_a_cancelled_project_is_not_online_by_the_horizon() -> None:
     [gap] = two_laws([(0, 16, 1)], approve_below=ints(1, 6), deny_above=ints(1, 6), allow_relocation=False)
-    assert (gap.online_reference, gap.online, gap.reason) == ("2024-07-29", None, "cancelled")
+    assert gap.says == "16 MW in ARE not online by 2027; would have been in 2024-07"
+    assert gap.reason == "cancelled, licence"
+    assert gap.lost_mw_years == pytest.approx(16 * (1461 - SHELL - REST) / 365.25)
+
+
+def test_a_project_that_moves_says_where_to_and_one_that_shrinks_by_how_much() -> None:
+    refused = {"approve_below": ints(1, 6), "deny_above": ints(1, 6), "review_median": ints(1, 6, fill=5 * DAY)}
+    [moved] = two_laws([(0, 16, 1)], **refused)  # refused on day 125, online at home on day 335
+    assert moved.says == "16 MW in ARE online in 2024-12 instead of 2024-07 (in USA instead)"
+    assert moved.reason == "given up there, licence"
+    small, _ = two_laws([(0, 16, 1), (1, 16, 1)], allocation=pot_of(25_000))
+    assert (small.project, small.says) == ("acme-1", "16 MW in ARE online with 9 MW only, in 2024-11 instead of 2024-07")
+    assert small.reason == "application returned, pot"
 
 
 def test_equal_runs_have_no_gap_and_other_projects_cannot_be_paired() -> None:
@@ -153,17 +186,20 @@ def test_equal_runs_have_no_gap_and_other_projects_cannot_be_paired() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (999.0, "MW IT", "999 MW"), (12_345.0, "MW IT", "12.3 GW"), (2.5e6, "H100-equivalents", "2.5 million"),
-        (2_500.0, "H100-equivalents", "2 thousand"), (1.234e12, "USD (real 2025)", "1.23 USD tn"), (5e7, "USD (real 2025)", "0.05 USD bn"),
-        (0.345, "fraction", "34.5 %"), (2026.53, "calendar year", "2026.5"), (None, "MW IT", "not reached"), (12.34, "months", "12.3 months"),
+        (999.0, "MW IT", "999 MW"), (12_345.0, "MW IT", "12.3 GW"), (2.5e6, "H100-equivalents", "2.5 million H100e"),
+        (2_500.0, "H100-equivalents", "2 thousand H100e"), (1.234e12, "USD (real 2025)", "1.23 USD tn"), (5e7, "USD (real 2025)", "0.05 USD bn"),
+        (0.345, "fraction", "34.5 %"), (2026.53, "calendar year", "2026-07"), (2026 + 181 / 365, "calendar year", "2026-07"),
+        (2026 + 180 / 365, "calendar year", "2026-06"), (2028 + 60 / 366, "calendar year", "2028-03"), (2027.0, "calendar year", "2027-01"),
+        (None, "MW IT", "not reached"), (12.34, "months", "12.3 months"),
     ],
 )  # fmt: skip
 def test_amounts_are_shown_in_a_scale_people_read(value: float | None, unit: str, text: str) -> None:
     assert amount(value, unit) == text
 
 
-def test_a_signed_share_is_in_points() -> None:
+def test_a_signed_share_is_in_points_and_a_difference_of_dates_in_months() -> None:
     assert amount(-0.0312, "fraction", signed=True) == "-3.1 points"
+    assert amount(-0.25, "calendar year", signed=True) == "-3 months"
     assert all(scale(m.unit, 1e13).label for m in METRICS.values())
 
 
@@ -180,52 +216,73 @@ def test_the_table_shows_the_reference_as_level_and_the_others_as_differences(sh
         == ("it_mw_online", "no-controls", "2025-06-30", "all", "all", "all")
     )
     assert level.mean is not None and mw.cells[0].startswith(f"{level.mean:,.0f}  [")
-    assert mw.cells[1] == "=" or re.fullmatch(r"[+-][\d,.]+  \([+-][\d,.]+, [+-][\d,.]+\)", mw.cells[1])
-
-
-def made(mean: float, low: float | None, high: float | None, positive: float, zero: float = 0.0) -> Difference:
-    return Difference(
-        "base",
-        "other",
-        "it_mw_online",
-        "MW IT",
-        "all",
-        "all",
-        "all",
-        "2030-12-31",
-        mean,
-        low,
-        high,
-        mean - 500,
-        mean,
-        mean + 500,
-        positive,
-        zero,
-        40,
+    gap = next(
+        d
+        for d in differences(short_comparison)
+        if (d.metric, d.date, d.company, d.country, d.tier) == ("it_mw_online", "2025-06-30", *["all"] * 3)
     )
+    assert gap.mean is not None and gap.ci_low is not None and gap.ci_high is not None
+    unsettled = "~" if gap.ci_low <= 0 <= gap.ci_high else ""
+    assert mw.cells[1] == f"{unsettled}{gap.mean:+,.0f}  ({gap.ci_low:+,.0f}, {gap.ci_high:+,.0f})"
 
 
-def said(difference: Difference) -> str:
-    comparison: Any = SimpleNamespace(
-        scenarios=[SimpleNamespace(name="base", title="Base"), SimpleNamespace(name="other", title="Other")],
-        names=lambda: ["base", "other"], reference="base",
+def made(
+    mean: float, low: float | None, high: float | None, positive: float, zero: float = 0.0, runs: int = 40, **of: str
+) -> Difference:
+    """A difference in MW online between "base" and "other" at the end of 2030; the spread over futures is 500 MW either way."""
+    where = {"company": "all", "country": "all", "tier": "all", **of}
+    return Difference(
+        reference="base", scenario="other", metric="it_mw_online", unit="MW IT", date="2030-12-31", mean=mean, ci_low=low, ci_high=high,
+        p10=mean - 500, p50=mean, p90=mean + 500, share_positive=positive, share_zero=zero, replications=runs, **where,
     )  # fmt: skip
-    [sentence] = sentences(comparison, [difference], "2030-12-31")
-    return sentence
 
 
-def test_a_finding_keeps_precision_and_uncertainty_apart() -> None:
-    sentence = said(made(-800, -900, -700, 0.05, 0.1))
-    assert "800 MW less IT capacity" in sentence and "than under Base" in sentence
-    assert "95 % interval of the mean 700 MW to 900 MW" in sentence
-    assert "eight of ten futures the difference lies between -1.3 GW and -300 MW" in sentence
-    assert "less in 85 % of 40 paired runs" in sentence
+def said(*found: Difference) -> tuple[str, str]:
+    """The opening and the line of "other", against a base of 20 GW."""
+    comparison: Any = SimpleNamespace(names=lambda: ["base", "other"], reference="base", replications=found[0].replications)
+    level = Row(
+        scenario="base", metric="it_mw_online", unit="MW IT", company="all", country="all", tier="all", date="2030-12-31",
+        mean=20_000.0, p10=16_000.0, p50=20_000.0, p90=24_500.0, share_reached=1.0,
+    )  # fmt: skip
+    opening, [line] = headlines(comparison, [level], found, "2030-12-31")
+    assert line.scenario == "other"
+    return opening, line.says
 
 
-def test_an_unsettled_sign_is_said_and_equality_and_a_single_run_too() -> None:
-    assert "so the sign is not settled" in said(made(100, -50, 250, 0.6))
-    assert "equals that under Base in every replication" in said(made(0, 0, 0, 0, 1))
-    assert "one replication; no interval" in said(made(100, None, None, 1))
+def test_the_message_keeps_precision_and_uncertainty_apart() -> None:
+    opening, says = said(made(-800, -900, -700, 0.05, 0.1))
+    assert (
+        opening
+        == "IT capacity online at the end of 2030 under base: 20.0 GW (16.0 to 24.5 GW in eight of ten futures). Against that:"
+    )
+    # The half-width of the interval of the mean; the share of the reference; runs of this sign; the spread over futures.
+    assert says == "-800 MW (± 100 MW, -4.0 %), lower in 34 of 40 runs, -1.3 to -0.3 GW in eight of ten futures"
+    assert "higher in 30 of 40 runs" in said(made(800, 700, 900, 0.75, 0.1))[1]
+
+
+def test_few_runs_show_no_spread_and_a_single_one_no_interval() -> None:
+    opening, says = said(made(-800, -900, -700, 0.0, runs=9))
+    assert "futures" not in opening + says
+    assert said(made(100, None, None, 1, runs=1))[1] == "+100 MW in this one replication"
+
+
+def test_an_unsettled_sign_is_said_and_so_is_equality() -> None:
+    assert said(made(100, -50, 250, 0.6))[1] == "no clear difference in total: +100 MW (± 150 MW, +0.5 %)"
+    nothing = made(0, 0, 0, 0, 1)
+    assert said(nothing)[1] == "no difference in any replication"
+    # Equal in total, not in parts: that is no equality.
+    apart = made(50, 40, 60, 1, tier="2", company="google")
+    assert said(nothing, apart)[1] == "no clear difference in total: +0 MW (± 0 MW, +0.0 %); most in tier 2: Google +50 MW"
+
+
+def test_where_most_of_a_difference_lies_is_the_largest_clear_part() -> None:
+    parts = [
+        made(-3_000, -5_000, 1_000, 0.4, tier="2", company="aws"),  # not clear
+        made(-900, -950, -850, 0.0, tier="3", company="oracle"),
+        made(400, 350, 450, 1.0, tier="1", company="google"),
+        made(-2_000, -2_100, -1_900, 0.0, tier="3"),  # all companies
+    ]
+    assert said(made(-800, -900, -700, 0.05), *parts)[1].endswith("; most in tier 3: Oracle -900 MW")
 
 
 def test_the_explanation_names_provisions_with_citations_and_projects_that_exist(framework_run: Run) -> None:
@@ -239,9 +296,16 @@ def test_the_explanation_names_provisions_with_citations_and_projects_that_exist
         workers=1,
     )
     lines = explained(found)
-    assert lines and "provisions (mean of runs)" in lines[0] and "15 CFR" in lines[0]
+    ids = set(found.compiled[1].static.provisions)
+    provisions = [line for line in lines if not line.startswith("    ")]
+    assert provisions
+    for line in provisions:
+        name, said = line.split(": ", 1)
+        assert name == "diffusion-framework" and said.split()[0] in ids
+        assert re.search(r"\(mean of runs; [^)]*15 CFR", said)
+        assert re.search(r"(keeps ready sites waiting for|moves|cancels|leaves empty) \d", said)
     names = found.runs["no-controls"][0][0].names
-    projects = [line.split()[0] for line in lines if line.startswith("  ")]
+    projects = [line.strip().split(",")[0] for line in lines if line.startswith("    ")]
     assert projects and set(projects) <= set(names)
     weights = np.asarray(found.provisions["diffusion-framework"]).mean(axis=0)
     assert weights[:, 1].max() > 0
