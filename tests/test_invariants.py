@@ -111,7 +111,7 @@ def build(recipe: Recipe) -> tuple[Static, Draws]:
     # Outcome thresholds: always approved, never, or by chance.
     approve, deny = pick([0, threshold(0.5), threshold(1.0)], s, 6), ints(s, 6)
     deny[:] = np.maximum(approve, pick([threshold(0.5), threshold(0.8), threshold(1.0)], s, 6))
-    hold_from = pick(days, holds) * DAY
+    hold_from = np.sort(pick(days, holds)) * DAY  # in order of their beginning, as they are compiled
     static = tiny_static(
         horizon=months * 30 * DAY, earliest=earliest, month_starts=month_starts, quarter_starts=month_starts[:-1:3],
         year_starts=np.arange(-5, 4) * 360 * DAY, companies=("acme", "bolt")[:companies], countries=("USA", "ARE", "BRA", "CHE")[:countries],
@@ -306,7 +306,7 @@ def check_exports(p: Played) -> None:
             assert static.allow_lpp
             assert all(static.lpp_rule[segment, company, country, a] == LPP for a in controlled)
             year = company, bisect_right(static.year_starts.tolist(), tick)
-            lpp_used[year] += quantity
+            lpp_used[year] += sum(taken[a] * int(static.tpp[a]) for a in controlled)  # free chips use up no allowance
             assert lpp_used[year] <= static.lpp_limit[segment]
         elif rule == UVEU:
             assert static.allow_uveu

@@ -248,7 +248,7 @@ def earlier(tmp_path: Path) -> Path:
 
 def untouched(out: Path) -> bool:
     return [p.name for p in out.parent.iterdir()] == [out.name] and content(out) == {
-        "manifest.json": b'{"product": "groundbreak"}',
+        "manifest.json": b'{"product": "groundbreak", "files": ["metrics.csv"]}',
         "metrics.csv": b"earlier\n",
     }
 
