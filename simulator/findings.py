@@ -225,12 +225,12 @@ def _mw(value: float, sign: str = "") -> str:
 
 
 def _range(low: float | None, high: float | None, sign: str = "") -> str:
-    """`-5.3 to +0.3 GW`: both ends in one unit."""
+    """`-5.3 to +0.3 GW`: both ends in one unit, no minus zero."""
     if low is None or high is None:
         return "n/a"
-    if max(abs(low), abs(high)) >= 1000:
-        return f"{low / 1000:{sign},.1f} to {high / 1000:{sign},.1f} GW"
-    return f"{low:{sign},.0f} to {high:{sign},.0f} MW"
+    divisor, decimals, unit = (1000, 1, "GW") if max(abs(low), abs(high)) >= 1000 else (1, 0, "MW")
+    ends = (round(end / divisor, decimals) + 0.0 for end in (low, high))
+    return " to ".join(f"{end:{sign},.{decimals}f}" for end in ends) + f" {unit}"
 
 
 def explained(comparison: Comparison, most: int = 3) -> list[str]:

@@ -148,3 +148,9 @@ def test_readmes_scenario_example_is_valid(tmp_path: Path) -> None:
     ran = python("-m", "simulator", "validate", str(file), cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "slow-grid-framework: valid" in ran.stdout
+
+
+def test_ruff_and_mypy_have_nothing_to_say() -> None:
+    for tool in (("ruff", "check", "-q", "."), ("ruff", "format", "--check", "-q", "simulator", "dashboard", "tests"), ("mypy",)):
+        said = python("-m", *tool, cwd=ROOT)
+        assert said.returncode == 0, said.stdout + said.stderr
