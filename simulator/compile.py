@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 Z90 = 1.2815515655446004
 """Standard normal 90th percentile: turns a stated p50 and p90 into a lognormal spread."""
-HOPELESS = 0.10
-"""A review that approves fewer than this share is no basis for planning a site: such markets are barred. Only the two postures of
-denial (3 % and 0 %) lie below; nothing depends on where between 0.03 and 0.7 the line is drawn."""
 
 
 class Cited(NamedTuple):
@@ -189,6 +186,7 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame) -> tuple[Stati
         market_country=f.market_country,
         tier=np.array([tier(last_law, c) for c in f.countries], dtype=np.int64),
         vendor_of=f.vendor_of,
+        rd_access_h100e=round(world.number("process", "rd_access_h100e")),
         tpp=np.array([item.tpp for item in items], dtype=np.int64),
         counted_tpp=np.array([item.tpp if any(law.counts(item, day) for day in days) else 0 for item in items], dtype=np.int64),
         h100e_ppm=np.array(
@@ -286,6 +284,7 @@ class _LawTables:
     def __init__(self, scenario: Scenario, world: World, law: Law, f: Frame, days: list[date], items: list[Item]):
         self.law, self.provisions, self._index = law, list[str](), dict[str, int]()
         self.cited: dict[str, Cited] = {}
+        self.hopeless = world.number("process", "choice_hopeless_approval")
         s, k, c, a = len(days), len(f.companies), len(f.countries), len(items)
         self.needs, self.rule, self.posture = (np.zeros((s, k, c, a), dtype=np.int64) for _ in range(3))
         self.lpp, self.uveu = (np.full((s, k, c, a), -1, dtype=np.int64) for _ in range(2))
@@ -442,7 +441,7 @@ class _LawTables:
             return
         hopes = (0,) if "uveu" in need.exceptions else (0, 1)
         approve = law.outcome(need.review, day)[0] if need.review and law.has(f"outcome.{need.review}.approve", day) else 0.0
-        if approve < HOPELESS:
+        if approve < self.hopeless:
             self.outlook[hopes, i, k, c] = BARRED
             return
         self.outlook[hopes, i, k, c] = round(float(np.log(approve)) * SCORE_ONE)

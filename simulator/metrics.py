@@ -110,7 +110,7 @@ SHARES = (
         "rd_access",
         "R&D access",
         "fraction",
-        "Share of R&D-weighted countries with at least 10,000 H100-equivalents of the four companies online in the country.",
+        "Share of R&D-weighted countries with at least `rd_access_h100e` (10,000 H100-equivalents unless changed) of the four companies online in the country.",
     ),
 )
 SCALARS = (
@@ -164,8 +164,6 @@ BY_MONTH = (*SERIES, *SHARES, *CHINA)
 """The monthly series, in the order of `Measures.monthly`."""
 METRICS = {metric.id: metric for metric in (*BY_MONTH, *SCALARS)}
 BY_COUNTRY = ("it_mw_online", "h100e_online", "mw_waiting_clearance")
-RD_ACCESS_H100E = 10_000
-"""Below this a national research system has no frontier-scale cluster to rent from: the size of a 10,000-GPU cluster (model.md 9)."""
 
 
 class Group(NamedTuple):
@@ -381,7 +379,7 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
     whole, tier1, home = (h100e.reshape(t, k * c) @ (by_company * only[:, None]) for only in _masks(static))
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = np.stack([tier1 / whole, home / whole])
-    access = (h100e.sum(axis=1) >= RD_ACCESS_H100E) @ rd_weight
+    access = (h100e.sum(axis=1) >= static.rd_access_h100e) @ rd_weight
     second = np.full((len(CHINA), t), np.nan)
     if static.china is not None and draws.china is not None:
         # China has no sites in this model: it is taken to place the share of what it could buy that the four can place.

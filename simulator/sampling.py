@@ -349,6 +349,7 @@ class Sampler:
         self.china_inputs = spillovers.wanted(w, f.start, f.end)
         for name, found in self.china_inputs.items():
             self._take(name, [w.get(*key) for key in found], (len(found),))
+        self.least_chip_share = w.number("process", "smallest_chip_share_of_it_capex")
         self.per_chip = spillovers.h100e_per_chip(w, f.months)
         self.per_past_chip = spillovers.h100e_per_chip(w, [date(y, 7, 1) for y in range(2022, f.start.year)])
         exported = "ascend_910c" if w.has("accelerators", "dense_8bit_tops", "ascend_910c") else "ascend_910b"  # known earlier
@@ -503,7 +504,7 @@ class Sampler:
         return spillovers.paths(get, self.china_inputs, self.frame.months, merchant, ahead, past, self.exported)
 
     def _chip_share(self, get: Get) -> float:
-        return max(1.0 - float(get("network_share_of_it_capex")) - float(get("server_share_of_it_capex")), 0.3)
+        return max(1.0 - float(get("network_share_of_it_capex")) - float(get("server_share_of_it_capex")), self.least_chip_share)
 
     def _shares_bought(self, get: Get) -> Floats:
         """(K, V, supply quarters) share of each vendor's output that each company takes; a vendor's shares never exceed one."""

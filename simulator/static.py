@@ -92,6 +92,9 @@ class Static:
     tier: Ints
     """(C,) 1, 2 or 3 by the Framework's list of 15 January 2025; a way of reporting, not the law of the day."""
 
+    rd_access_h100e: int
+    """Compute online in a country from which its research system is said to have access"""
+
     # chips
     vendor_of: Ints
     """(A,)"""

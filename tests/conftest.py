@@ -45,6 +45,7 @@ def tiny_static(**changes: Any) -> Static:
         home=0,
         market_country=np.array([0, 1, 2]),
         tier=np.array([1, 2, 2]),
+        rd_access_h100e=10_000,
         vendor_of=ints(1),
         tpp=np.array([16000]),
         counted_tpp=np.array([16000]),

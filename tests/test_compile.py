@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import DAY, ints, tiny_draws, tiny_static
 
-from simulator.compile import HOPELESS, NOT_SIMULATED, Compiled, compile_scenario, scenario_law
+from simulator.compile import NOT_SIMULATED, Compiled, compile_scenario, scenario_law
 from simulator.controls import Item, Law
 from simulator.problems import InputProblems
 from simulator.sampling import Sampler, frame
@@ -201,7 +201,7 @@ def test_a_country_is_barred_in_the_outlook_only_if_the_newest_chip_needs_a_lice
                         seen.add((hope, "free"))
                         continue
                     approve = law.outcome(need.review, day)[0] if need.review else 0.0
-                    if approve < HOPELESS:
+                    if approve < 0.1:
                         assert (score, wait) == (BARRED, 0), (day, iso3, hope)
                         seen.add((hope, "barred"))
                     else:

@@ -21,7 +21,6 @@ from simulator.metrics import (
     BY_MONTH,
     METRICS,
     NEVER,
-    RD_ACCESS_H100E,
     SCALARS,
     SERIES,
     SHARES,
@@ -245,8 +244,8 @@ def test_what_a_smaller_licence_leaves_empty_is_downsized_and_not_online() -> No
 def test_access_for_research_needs_ten_thousand_h100e_in_the_country() -> None:
     for missing, access in ((0, [0.3] * 48), (1, [0.0] * 48)):
         fleet = ints(1, 3, 1)
-        fleet[0, 1, 0] = RD_ACCESS_H100E - missing
         static = tiny_static()
+        fleet[0, 1, 0] = static.rd_access_h100e - missing
         assert series(measured(static, tiny_draws(static, [], fleet_chips=fleet)), "rd_access") == pytest.approx(access)
 
 
@@ -624,7 +623,7 @@ def test_shares_by_the_loop(framework_run: Run, loop: Loop) -> None:
     weight = rd_weights(framework_run.compiled)
     assert weight.sum() == pytest.approx(1)
     reached = [loop.total("h100e_online", countries={c}) for c in range(len(static.countries))]
-    access = [sum(w for w, h in zip(weight, reached, strict=True) if h[t] >= RD_ACCESS_H100E) for t in range(len(whole))]
+    access = [sum(w for w, h in zip(weight, reached, strict=True) if h[t] >= 10_000) for t in range(len(whole))]
     assert series(framework_run.measures, "rd_access") == pytest.approx(access, rel=1e-5)
 
 
