@@ -48,10 +48,6 @@ Overrides = Annotated[
 ]
 
 
-EARLIEST_KNOWLEDGE = date(2022, 10, 7)
-"""The day of the first chip controls: before it there was no such law to plan by."""
-
-
 def _version(asked: bool) -> None:
     if asked:
         from simulator.results import version
@@ -113,14 +109,15 @@ def _load(names: list[str], overrides: list[str] | None, sets: list[str] | None,
 
 def _world(as_known_on: str | None) -> World:
     from simulator.problems import refuse
+    from simulator.scenario import FIRST_CONTROLS
     from simulator.world import load_world
 
     day = _day(as_known_on, "--as-known-on")
     if day is None:
         return load_world()
     newest = max(value.known_from for value in load_world().values)
-    if not EARLIEST_KNOWLEDGE <= day <= newest:
-        message = f"{day} is outside what the inputs cover; give a day from {EARLIEST_KNOWLEDGE} to {newest}"
+    if not FIRST_CONTROLS <= day <= newest:
+        message = f"{day} is outside what the inputs cover; give a day from {FIRST_CONTROLS} to {newest}"
         raise refuse("command line", message, field="--as-known-on")
     return load_world(as_known_on=day)
 
@@ -311,7 +308,7 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
 
 
 def _dates(compared: Comparison) -> list[str]:
-    """The dates the table shows: an early, a middle and the last year end, and the horizon for single numbers."""
+    """The dates the table shows: a middle year end, of which the headlines speak too, and the last."""
     from simulator.metrics import year_ends
 
     days = [compared.compiled[0].sampler.frame.months[t].isoformat() for t in year_ends(compared.compiled[0].static)]
@@ -329,7 +326,7 @@ def _print_table(compared: Comparison, rows: list[Any], differences: list[Any], 
     from rich.console import Console
     from rich.table import Table
 
-    from simulator.findings import headlines, table
+    from simulator.findings import explained, headlines, table
 
     wide = 66 + 30 * len(compared.scenarios)
     console = Console(width=None if sys.stdout.isatty() else wide, no_color=not sys.stdout.isatty(), highlight=False)
@@ -358,7 +355,7 @@ def _print_table(compared: Comparison, rows: list[Any], differences: list[Any], 
     console.print(grid)
     typer.echo(LEGEND)
     typer.echo(_title(compared))
-    if why := _why(compared):
+    if why := explained(compared):
         typer.echo("\nWhat lies behind it (losses; projects of replication 0, see `groundbreak run SCENARIO --story PROJECT`):")
         for sentence in why:
             typer.echo(sentence)
@@ -372,22 +369,16 @@ def _title(compared: Comparison) -> str:
     )
 
 
-def _why(compared: Comparison) -> list[str]:
-    from simulator.findings import explained
-
-    return explained(compared)
-
-
 def _text(compared: Comparison, rows: list[Any], differences: list[Any]) -> str:
     """The summary as plain text, for the results folder."""
-    from simulator.findings import headlines, table
+    from simulator.findings import explained, headlines, table
 
     opening, heads = headlines(compared, rows, differences, _dates(compared)[0])
     lines = [_title(compared), "", opening, *(f"  {head.scenario}: {head.says}" for head in heads), "", LEGEND, ""]
     for line in table(compared, rows, differences, _dates(compared)):
         cells = "; ".join(f"{s.name}: {cell}" for s, cell in zip(compared.scenarios, line.cells, strict=True))
         lines.append(f"{line.section} | {line.metric}, {line.unit} | {line.date} | {cells}")
-    return "\n".join([*lines, "", *_why(compared)]) + "\n"
+    return "\n".join([*lines, "", *explained(compared)]) + "\n"
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from simulator.draws import spread_table
+from simulator.draws import Z90, spread_table
 from simulator.sampling import Frame, Sampler, frame
 from simulator.static import BARRED, NO_POT, Draws, Posture, Static
 from simulator.units import (
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from simulator.controls import Item, Law
     from simulator.scenario import Scenario
     from simulator.world import World
-
-Z90 = 1.2815515655446004
-"""Standard normal 90th percentile: turns a stated p50 and p90 into a lognormal spread."""
 
 
 class Cited(NamedTuple):

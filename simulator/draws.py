@@ -31,6 +31,8 @@ ROUNDS = 10
 BITS = 62
 """Uniform integers lie in [0, 2**62): they fit a signed word and compare with `units.threshold`."""
 
+Z90 = 1.2815515655446004
+"""Standard normal 90th percentile: turns a stated p50 and p90 into a lognormal spread."""
 TABLE_BITS = 10
 TABLE_POINTS = (1 << TABLE_BITS) + 1
 _TAIL = 1 / (4 << TABLE_BITS)
@@ -102,7 +104,7 @@ def philox(counter: tuple[NDArray[np.uint64], ...], key: int) -> tuple[NDArray[n
 def bits(seed: int, replication: int, entity: ArrayLike, aspect: ArrayLike, attempt: ArrayLike = 0) -> Ints:
     """Uniform integers in [0, 2**62) for (seed, replication, entity, aspect, attempt), broadcast over the last three.
 
-    `entity` holds keys from `entity_key`; `attempt` (0..65535) separates repeated draws of one aspect, such as filings.
+    `entity` holds keys from `entity_key`; `attempt` (0..32767) separates repeated draws of one aspect, such as filings.
     """
     e, a, n = np.broadcast_arrays(
         np.asarray(entity, dtype=np.uint64), np.asarray(aspect, dtype=np.uint64), np.asarray(attempt, dtype=np.uint64)

@@ -181,7 +181,7 @@ class Expansion:
     def clear(self, p: Project) -> Steps:
         """Clearance: whatever the law asks before chips may leave home for this site.
 
-        Returns None once cleared, else the provision that refused (-1: patience ended without an answer).
+        Returns None once cleared, else the provision that refused, or whose answer or headroom did not come within patience.
         """
         self.mark(p, Stage.CLEARANCE, Mark.START, pool=p.country)
         self.pledge(p, 0)  # asked again: nothing is promised until it is cleared
@@ -312,7 +312,7 @@ class Expansion:
         return True
 
     def give_back(self, p: Project, claim: Claim) -> None:
-        """The law changed while chips were gathered: they go back to stock."""
+        """The law of the day stops the export of what was gathered: it goes back to stock."""
         for a, chips in claim.taken.items():
             self.mark(p, Stage.CHIPS, Mark.CHIPS_GIVEN_BACK, pool=a, quantity=chips)
         self.queues[p.company, p.vendor].give_back(claim)

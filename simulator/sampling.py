@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from simulator import spillovers
-from simulator.draws import Aspect, Floats, Ints, bits, entity_key, look_up, market_aspect, normal, spread_table
+from simulator.draws import Z90, Aspect, Floats, Ints, bits, entity_key, look_up, market_aspect, normal, spread_table
 from simulator.static import BARRED, Draws, Route, Timed
 from simulator.units import (
     DAYS_PER_YEAR,
@@ -263,7 +263,6 @@ class Sampler:
         for entity, parameter in (
             ("bis", "internal_cost_per_application"),
             ("uveu", "application_cost"),
-            ("veu", "reporting_and_audit"),
             ("site_security", "uplift_share_of_construction"),
         ):
             self._one("costs", parameter, entity)
@@ -295,7 +294,6 @@ class Sampler:
             [w.get("companies", "share_capex_ai", c, period=y) for c in f.companies for y in years],
             (len(f.companies), 13),
         )
-        self._take("share_self_built", [w.get("companies", "share_self_built", c) for c in f.companies], (len(f.companies),))
         spans = [v.period for v in w.series("companies", "route_share", f.companies[0], routes[0]).values()]
         self._take(
             "route_share",
@@ -757,4 +755,4 @@ def _log_sd(value: Value) -> float:
     """Spread between cases read off a stated p10-p90 range of cases (patience and refiling are ranges of cases, not of a median)."""
     if value.low is None or value.high is None:
         return 0.0
-    return float(np.log(value.high / value.low) / (2 * 1.2815515655446004))
+    return float(np.log(value.high / value.low) / (2 * Z90))

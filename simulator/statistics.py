@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,8 +145,3 @@ def difference(drawn: NDArray[np.float64], base: NDArray[np.float64], labels: La
         *labels, mean, _number(mean - half), _number(mean + half), float(p10), float(p50), float(p90),
         float((gap > 0).mean()), float((gap == 0).mean()), len(gap),
     )  # fmt: skip
-
-
-def as_dict(row: Row | Difference) -> dict[str, object]:
-    """A row as plain data for JSON."""
-    return asdict(row)

@@ -152,7 +152,9 @@ def gaps(reference: Compiled, other: Compiled, draws: tuple[Draws, Draws], logs:
         moved = "" if where[0] == where[1] else f" (in {where[1]} instead)"
         planned = f"{mw[0][root]:.0f} MW in {where[0]}"
         if now is None:
-            says = f"{planned} not online by {other.static.start.year + _years(other)}; would have been in {then[:7] if then else '?'}{moved}"
+            says = (
+                f"{planned} not online by {other.sampler.frame.end.year}; would have been in {then[:7] if then else '?'}{moved}"
+            )
         elif mw[1][root] < mw[0][root] - 0.5:
             says = f"{planned} online with {mw[1][root]:.0f} MW only, in {now[:7]} instead of {then[:7] if then else '?'}{moved}"
         else:
@@ -163,11 +165,6 @@ def gaps(reference: Compiled, other: Compiled, draws: tuple[Draws, Draws], logs:
             Gap(draws[0].names[root], reference.static.companies[draws[0].company[root]], float(lost[root]), says, reason + by)
         )
     return found
-
-
-def _years(compiled: Compiled) -> int:
-    """Whole calendar years of the run, less one: added to the first year it gives the last."""
-    return compiled.sampler.frame.end.year - compiled.static.start.year
 
 
 def _reason(compiled: Compiled, log: Log, root: int) -> tuple[int, str]:
