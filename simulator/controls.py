@@ -7,6 +7,7 @@ compiles, so that both engines and `ruling` share one source of truth.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from simulator.regimes import Grant, Hold, Leaf, LicenceException, Provision, Regime
 
 PPM = 1_000_000
+
+TEXT_ONLY = frozenset({
+    "allied.harmonised", "allocation.freed_by_failure", "allocation.order", "allocation.straddle", "audit.mutual_recognition",
+    "china_track.max_share_of_us_volume", "classification.p50_days", "classification.probability", "clock.acep_days",
+    "clock.advisory_opinion_days", "clock.appeal_to_acep_days", "clock.appeal_to_board_days", "clock.appeal_to_president_days",
+    "clock.board_days", "clock.classification_days", "clock.denial_final_days", "clock.intent_to_deny_notice_days",
+    "clock.intent_to_deny_reply_days", "clock.limit_days", "clock.missing_information_days", "clock.operating_committee_days",
+    "compliance.share_of_capex", "dc_veu.decision_days", "dc_veu.time_profile", "exports_program.facilitation",
+    "jan26.max_share_of_us_volume", "location.verification", "lpp.consignee", "lpp.other_consignees_per_country_year",
+    "lpp.through_distributors", "money.levy_pass_through", "nveu.failed_leave_count", "remote.access_controlled",
+    "security.deadline", "security.share_of_capex", "supply.taken_from_tier2", "uveu.denominator", "uveu.on_breach", "uveu.tested",
+    "uveu.transfer_notice_days", "weights.synthetic_share", "weights.training_abroad_operations", "weights.training_abroad_share",
+})  # fmt: skip
+"""Leaves that are in the law and not simulated: rulings may rest on them, no run does. A test holds the list to what runs read."""
 
 # ---------------------------------------------------------------------- limits: exact, integer, compilable
 
@@ -279,7 +294,8 @@ class Law:
                 known = switches[key].readings
                 raise ValueError(f"{key}: {reading} is not a reading; allowed: {', '.join(known)}{nearest(reading, known)}")
         self._requirements: dict[tuple[Any, ...], Requirement] = {}
-        self._members: dict[tuple[str, str, date], frozenset[str]] = {}
+        self._governing: dict[date, Regime] = {}
+        self._members: dict[tuple[str, date, date | None], frozenset[str]] = {}
         self._in_force: dict[tuple[date, date | None], tuple[Provision, ...]] = {}
         self._classes: dict[tuple[Item, str, date], tuple[bool, tuple[str, ...]]] = {}
 
@@ -295,8 +311,11 @@ class Law:
 
     def regime(self, on: date, announced_by: date | None = None) -> Regime:
         """The regime that governs a day, as known on `announced_by`: a divergence is unknown before its day."""
-        day = on if announced_by is None else min(on, announced_by)
-        return next(regime for begins, regime in reversed(self.segments) if begins <= day)
+        day = on if announced_by is None or on < announced_by else announced_by
+        found = self._governing.get(day)
+        if found is None:
+            found = self._governing[day] = next(regime for begins, regime in reversed(self.segments) if begins <= day)
+        return found
 
     # ------------------------------------------------------------------ leaves
 
@@ -327,21 +346,31 @@ class Law:
         dated = self.regime(on).leaves.get(leaf_id)
         return dated is not None and dated.steps[0][0] <= on
 
+    def stated_since(self, leaf_id: str, on: date) -> date | None:
+        """First day from which the regime of a day has stated a leaf without a break; None if it does not state it that day."""
+        if not self.has(leaf_id, on):
+            return None
+        begins = next(begins for begins, until, _ in self._spans() if begins <= on < until)
+        return max(begins, self.regime(on).leaves[leaf_id].steps[0][0])
+
     # ------------------------------------------------------------------ groups and items
 
     def members(self, expression: str, on: date, *, announced_by: date | None = None) -> frozenset[str]:
-        """ISO codes of the countries in a group, or in an expression such as `d1 + d4 - a5`, on a day under this law."""
-        regime = self.regime(on, announced_by)
-        key = (regime.id, expression, on)
-        if key not in self._members:
+        """ISO codes of the countries in a group, or in an expression such as `d1 + d4 - a5`, on a day under this law.
+
+        Somebody planning does not know a country's move between groups before the instrument that makes it is announced.
+        """
+        key = (expression, on, announced_by)
+        found = self._members.get(key)
+        if found is None:
             from simulator.regimes import group_words
 
-            found: frozenset[str] = frozenset()
+            found, regime = frozenset(), self.regime(on, announced_by)
             for joins, word in group_words(expression):
                 part = self._named(word, regime, on, announced_by)
                 found = found | part if joins else found - part
             self._members[key] = found
-        return self._members[key]
+        return found
 
     def _named(self, word: str, regime: Regime, on: date, announced_by: date | None) -> frozenset[str]:
         places = regime.places
@@ -353,7 +382,8 @@ class Law:
             return self.members(self.leaf(f"group.{word}", on, announced_by=announced_by).value, on, announced_by=announced_by)
         if word in places.names:
             return frozenset({word} | {iso3 for iso3, parent in places.treated_as.items() if parent == word})
-        return places.members(word, on, frozenset(regime.instruments))
+        known = (id for id, by in regime.instruments.items() if announced_by is None or by.announced <= announced_by)
+        return places.members(word, on, frozenset(known))
 
     def classify(
         self, item: Item, item_class: str, on: date, *, announced_by: date | None = None
@@ -547,9 +577,9 @@ class Law:
             return None
         if p.quota == "deal":
             ceiling = f"deal.ceiling_tpp.{destination}"
-            limit = (
-                at(ceiling) if ceiling in self.regime(on, announced_by).leaves else 0
-            )  # a partner without a ceiling gets nothing
+            # A partner without a ceiling gets nothing.
+            stated = at(ceiling) if ceiling in self.regime(on, announced_by).leaves else 0
+            limit = round(stated * self._grown("deal.ceiling_growth_per_year", on, announced_by))
             return Allocation(limit, date(on.year, 1, 1), date(on.year, 12, 31))
         limit = int(at("allocation.tpp"))
         if destination in self.members("allocation_agreements", on, announced_by=announced_by):
@@ -566,6 +596,14 @@ class Law:
                 return Allocation(0, date(ends.year + 1, 1, 1), date.max)
             case _:
                 return Allocation(limit, begins, date.max)
+
+    def _grown(self, leaf_id: str, on: date, announced_by: date | None = None) -> float:
+        """Factor on a quantity that grows each 1 January, from the first one on which the law of the day states its growth."""
+        dated = self.regime(on, announced_by).leaves.get(leaf_id)
+        if dated is None:
+            return 1.0
+        years = (date(year, 1, 1) for year in range(dated.steps[0][0].year, on.year + 1))
+        return math.prod(1.0 + dated.at(day).value for day in years if dated.steps[0][0] <= day)
 
     def _offered(self, name: str, on: date) -> bool:
         regime = self.regime(on)
@@ -585,6 +623,16 @@ class Law:
     def nveu_cap(self, on: date) -> int:
         """TPP a national authorisation may have installed in the quarter; 0 where there is none."""
         return int(self.at("nveu.cap_tpp", on)) if self._offered("nveu", on) else 0
+
+    def nveu_days(self, on: date) -> tuple[float, float]:
+        """Median and 90th percentile of the days to a decision on a national authorisation.
+
+        Assurances of the host government stop the clock: their expected length, chance times days, is in both.
+        """
+        profile = self.at("nveu.time_profile", on)
+        stop = self.at("nveu.assurance_probability", on) * self.at("licence.assurance_stop_days", on)
+        p50, p90 = (float(self.at(f"time.{profile}.{part}_days", on)) for part in ("p50", "p90"))
+        return p50 + stop, p90 + stop
 
     def uveu_application(self, company: str, on: date) -> Application | None:
         """When a company files for the universal authorisation the law of the day offers, and how that is likely to end.
@@ -609,10 +657,14 @@ class Law:
         approve, deny, back = (float(self.at(f"outcome.{review}.{end}", on)) for end in ("approve", "deny", "return"))
         return approve, deny, back
 
+    def licence_profile(self, review: str, on: date) -> str:
+        """The duration profile of licence reviews, or of those under one review policy where the law states one."""
+        specific = f"licence.time_profile.{review}"
+        return str(self.at(specific if self.has(specific, on) else "licence.time_profile", on))
+
     def licence_days(self, review: str, on: date) -> tuple[float, float]:
         """Median and 90th percentile of the days from filing to decision (lognormal; a target for the sum of all its parts)."""
-        specific = f"licence.time_profile.{review}"
-        profile = self.at(specific if self.has(specific, on) else "licence.time_profile", on)
+        profile = self.licence_profile(review, on)
         return float(self.at(f"time.{profile}.p50_days", on)), float(self.at(f"time.{profile}.p90_days", on))
 
     def other_importers(self, destination: str, on: date) -> int:
@@ -620,7 +672,8 @@ class Law:
         if self.counting(destination, on) is None:
             return 0
         own = f"others.tpp_per_quarter.{destination}"
-        return int(self.at(own if self.has(own, on) else "others.tpp_per_quarter", on))
+        stated = self.at(own if self.has(own, on) else "others.tpp_per_quarter", on)
+        return round(stated * self._grown("others.growth_per_year", on))
 
     def weights_controlled(self, operations: float, on: date, *, best_open: float = 0.0, published: bool = False) -> bool:
         """Whether the weights of a model are controlled (ECCN 4E091): closed, and trained beyond the moving threshold.
@@ -641,6 +694,13 @@ class Law:
         share = extra >= self.at("weights.tuning_share", on) * original
         number = extra >= self.at("weights.tuning_operations", on)
         return bool(share and number) if self.at("weights.tuning_limits_join", on) == "both" else bool(share or number)
+
+    def weights_requirement(self, destination: str, headquarters: str, on: date) -> Requirement | None:
+        """What sending controlled model weights (ECCN 4E091) to a country needs; None where the law controls none."""
+        if not any("4E091" in p.items for p in self.in_force(on)):
+            return None
+        trained = Item(0, 0.0, 0.0, 0.0, data_centre=False, operations=float(self.at("weights.operations", on)))
+        return self.requirement(destination, headquarters, trained, on)
 
     # ------------------------------------------------------------------ time
 
@@ -699,6 +759,25 @@ class Law:
                 days |= {date(year, 1, 1) for year in range(begins.year + 1, end.year + 1)}
             found |= {day for day in days if begins <= day < until}
         return sorted(day for day in found if start < day <= end)
+
+    def expected_changes(self, on: date, until: date) -> list[date]:
+        """Days after `on`, up to `until`, on which somebody who knows what is announced by `on` expects that other exports need
+        a licence: rules that begin to bind or end, measures and groups that step, countries that change group."""
+        regime = self.regime(on)
+        days: set[date] = set()
+        for rule in regime.provisions:
+            found = _dates(regime, rule)
+            days |= {found.compliance} if found.announced <= on else set()
+            days |= {found.end} if found.end_announced <= on else set()
+        limbs = (limb for item in regime.items.values() for limb in item.any_of)
+        measures = {name for limb in limbs for name in limb.model_dump(exclude_none=True).values() if isinstance(name, str)}
+        measures |= {name for p in regime.provisions for name in (p.quantity_at_most, p.quantity_above) if name}
+        measures |= {name for name, leaf in regime.leaves.items() if leaf.unit == "group"}
+        days |= {day for name in measures for day, _ in regime.leaves[name].steps}
+        for m in regime.places.memberships:
+            if not m.by or (m.by in regime.instruments and regime.instruments[m.by].announced <= on):
+                days |= {m.begins, m.ends}
+        return sorted(day for day in days if on < day <= until)
 
     @staticmethod
     def _matters(regime: Regime, leaf_id: str, day: date) -> bool:
@@ -814,7 +893,8 @@ def ruling(law: Law, export: Export, position: Position) -> Ruling:
     pot = law.allocation(export.destination, on)
     assert pot is not None  # the provision that decides names the pot
     used = position.deal_used_tpp if need.quota == "deal" else position.allocation_used_tpp
-    for leaf_id in (f"deal.ceiling_tpp.{export.destination}",) if need.quota == "deal" else ("allocation.tpp",):
+    ceiling = (f"deal.ceiling_tpp.{export.destination}", "deal.ceiling_growth_per_year")
+    for leaf_id in ceiling if need.quota == "deal" else ("allocation.tpp",):
         if law.has(leaf_id, on):
             notes.use(law, leaf_id, on)
     if need.quota == "allocation" and export.destination in law.members("allocation_agreements", on):

@@ -35,8 +35,9 @@ Z90 = 1.2815515655446004
 """Standard normal 90th percentile: turns a stated p50 and p90 into a lognormal spread."""
 TABLE_BITS = 10
 TABLE_POINTS = (1 << TABLE_BITS) + 1
-_TAIL = 1 / (4 << TABLE_BITS)
-_FRACTION_BITS = 20
+TAIL = 1 / (4 << TABLE_BITS)
+"""Probability cut off at either end of a quantile table"""
+FRACTION_BITS = 20
 
 
 class Aspect(IntEnum):
@@ -55,19 +56,34 @@ class Aspect(IntEnum):
     SHIPPING = 15
     INSTALLATION = 16
     COMMISSIONING = 17
-    LICENCE_TIME = 20
-    LICENCE_OUTCOME = 21
-    REFILE = 22
+    LICENCE_TIME = 20  # no longer drawn
+    LICENCE_OUTCOME = 21  # pair: outcome, time to the next filing
+    REFILE = 22  # no longer drawn alone
     AUTHORISATION_TIME = 23
     AUTHORISATION_OUTCOME = 24
     PATIENCE = 25
-    RELOCATION = 26
+    RELOCATION = 26  # no longer drawn; the number stays taken
+    LICENCE_REVIEW = 27  # pair: a reviewer's work on an application, length of the interagency clock
+    LICENCE_STOP = 28  # pair: whether the clock is stopped, for how long
+    OFFICE = 29  # pair: gap before an application of others, a reviewer's work on it
     BUDGET = 30
     PAUSE = 31
     PAUSE_LENGTH = 32
     COUNTRY_YEAR_POWER = 33
     COUNTRY_YEAR_CONSTRUCTION = 34
     CHOICE = 35
+    WORKLOAD = 36
+    FIRST_PHASE = 37
+    PHASE_INCREMENT = 38
+    PHASE_INTERVAL = 39
+    CAMPUS_SIZE = 40
+    PATIENCE_POWER = 41
+    SECURITY = 42
+    ONSITE_POWER = 43
+    CLASSIFICATION = 44  # pair: whether a chip needs one, how long it takes
+    AUTHORISATION_KEPT = 45
+    NATIONAL_AUTHORISATION = 46  # pair: time to decision, outcome
+    DEAL_TIME = 47
 
 
 @lru_cache(maxsize=1 << 17)
@@ -101,18 +117,39 @@ def philox(counter: tuple[NDArray[np.uint64], ...], key: int) -> tuple[NDArray[n
     return x0, x1, x2, x3
 
 
+def pair(seed: int, replication: int, entity: ArrayLike, aspect: ArrayLike, attempt: ArrayLike = 0) -> tuple[Ints, Ints]:
+    """Two independent uniform integers in [0, 2**62) for one key (both halves of its block); the first is that of `bits`.
+
+    `entity` holds keys from `entity_key`; `attempt` (0..32767) separates repeated draws of one aspect, such as filings.
+    """
+    w0, w1, w2, w3 = _blocks(seed, replication, entity, aspect, attempt)
+    return _joined(w0, w1), _joined(w2, w3)
+
+
 def bits(seed: int, replication: int, entity: ArrayLike, aspect: ArrayLike, attempt: ArrayLike = 0) -> Ints:
     """Uniform integers in [0, 2**62) for (seed, replication, entity, aspect, attempt), broadcast over the last three.
 
     `entity` holds keys from `entity_key`; `attempt` (0..32767) separates repeated draws of one aspect, such as filings.
     """
+    w0, w1, _, _ = _blocks(seed, replication, entity, aspect, attempt)
+    return _joined(w0, w1)
+
+
+def _blocks(
+    seed: int, replication: int, entity: ArrayLike, aspect: ArrayLike, attempt: ArrayLike
+) -> tuple[NDArray[np.uint64], ...]:
+    """The four words of each key's block."""
     e, a, n = np.broadcast_arrays(
         np.asarray(entity, dtype=np.uint64), np.asarray(aspect, dtype=np.uint64), np.asarray(attempt, dtype=np.uint64)
     )
     word = np.where(a < np.uint64(1 << 16), (n << np.uint64(16)) | a, a)
     third = np.full(e.shape, replication, dtype=np.uint64)
-    w0, w1, _, _ = philox((e & _LOW, e >> _32, word, third), seed)
-    return (((w0 << _32) | w1) >> np.uint64(2)).astype(np.int64)
+    return philox((e & _LOW, e >> _32, word, third), seed)
+
+
+def _joined(upper: NDArray[np.uint64], lower: NDArray[np.uint64]) -> Ints:
+    """The upper 62 bits of two words."""
+    return (((upper << _32) | lower) >> np.uint64(2)).astype(np.int64)
 
 
 def uniform(whole: Ints) -> Floats:
@@ -127,7 +164,7 @@ def normal(whole: Ints) -> Floats:
     return np.asarray(ndtri(uniform(whole)), dtype=np.float64)
 
 
-def spread_table(log_sd: float, one: int = 1 << _FRACTION_BITS) -> Ints:
+def spread_table(log_sd: float, one: int = 1 << FRACTION_BITS) -> Ints:
     """Quantiles of a lognormal with median `one` at 1,025 equally spaced probabilities, as integers.
 
     Both engines look durations up here, so no exponential is taken inside a run. The two ends stand for the
@@ -135,13 +172,13 @@ def spread_table(log_sd: float, one: int = 1 << _FRACTION_BITS) -> Ints:
     """
     from scipy.special import ndtri
 
-    p = np.clip(np.linspace(0.0, 1.0, TABLE_POINTS), _TAIL, 1 - _TAIL)
+    p = np.clip(np.linspace(0.0, 1.0, TABLE_POINTS), TAIL, 1 - TAIL)
     return np.rint(one * np.exp(log_sd * ndtri(p))).astype(np.int64)
 
 
 def look_up(table: Ints, whole: Ints) -> Ints:
     """Entries of a quantile table at uniform integers, interpolated in integers. Shapes: table (1025,), any, any."""
     i = whole >> (BITS - TABLE_BITS)
-    fraction = (whole >> (BITS - TABLE_BITS - _FRACTION_BITS)) & ((1 << _FRACTION_BITS) - 1)
+    fraction = (whole >> (BITS - TABLE_BITS - FRACTION_BITS)) & ((1 << FRACTION_BITS) - 1)
     low = table[i]
-    return low + ((table[i + 1] - low) * fraction >> _FRACTION_BITS)
+    return low + ((table[i + 1] - low) * fraction >> FRACTION_BITS)

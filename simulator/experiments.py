@@ -9,21 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.compile import Compiled, compile_scenario, scenario_world
+from simulator.compile import Compiled, compile_scenario, sampler_key, scenario_sampler
 from simulator.events import Log
 from simulator.metrics import Measures, measure
 from simulator.model import Expansion
-from simulator.sampling import Sampler, frame
 from simulator.static import Draws
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulator.sampling import Sampler
     from simulator.scenario import Scenario
     from simulator.world import World
 
@@ -82,13 +81,12 @@ class Comparison:
 
 def compile_all(scenarios: Sequence[Scenario], world: World) -> tuple[Compiled, ...]:
     """Compile scenarios; those with the same inputs and horizon share one sampler, so their draws are made once."""
-    samplers: dict[tuple[str, date, date], Sampler] = {}
+    samplers: dict[tuple[object, ...], Sampler] = {}
     compiled = []
     for scenario in scenarios:
-        changed = scenario_world(scenario, world)
-        key = changed.digest, scenario.start, scenario.end
+        key = sampler_key(scenario, world)
         if key not in samplers:
-            samplers[key] = Sampler(changed, frame(changed, scenario.start, scenario.end))
+            samplers[key] = scenario_sampler(scenario, world)
         compiled.append(compile_scenario(scenario, world, samplers[key]))
     return tuple(compiled)
 
@@ -136,10 +134,10 @@ Outcome = tuple[int, list[tuple[Measures, "tuple[Draws, Log] | None"]]]
 def _replicate(compiled: Sequence[Compiled], seed: int, replication: int) -> Outcome:
     """One replication of every scenario; draws are shared where the sampler and the switches are."""
     results = []
-    drawn: dict[tuple[int, bool, bool], Draws] = {}
+    drawn: dict[tuple[int, bool, bool, bool], Draws] = {}
     for one in compiled:
         on = one.scenario.mechanisms
-        key = id(one.sampler), on.assumptions, on.luck
+        key = id(one.sampler), on.assumptions, on.luck, on.rationing
         try:
             if key not in drawn:
                 drawn[key] = one.draw(seed, replication)

@@ -1,27 +1,29 @@
 """Expansion: one replication of hyperscalers building clusters under the law of the day. Read `Expansion.develop` first.
 
 Two verbs hold the model together. `work`: time passes because something is being done. `wait`: time passes because something
-is scarce or forbidden. All state is integer; what happens in one instant has a fixed order (`events.Order`).
+is scarce or forbidden, until an event ends it. All state is integer; what happens in one instant has a fixed order
+(`events.Order`). The authority is in `regulator.py`, scarcity in `pools.py`, choices of a stuck project in `decisions.py`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
+import numpy as np
 import simpy
 
-from simulator.controls import allocation_allows, lpp_allows, uveu_test
+from simulator import decisions
+from simulator.decisions import Option
 from simulator.events import Log, Mark, Order, Row, Stage, to_log
-from simulator.pools import ChipQueue, Claim, Pot
-from simulator.static import BARRED, FACTOR_BITS, NO_POT, Draws, Static, Timed, authorisation_ticks, read_table
-from simulator.units import MW_SIXTEENTHS, PPM
+from simulator.pools import Capacity, ChipQueue, Claim, GridQueue
+from simulator.project import NOT_YET, Alarm, Phase, Project
+from simulator.regulator import WATTS_PER_SIXTEENTH, Regulator
+from simulator.static import BARRED, FACTOR_BITS, Draws, Route, Static, Timed, Workload
+from simulator.units import PPM, TICKS_PER_DAY
 
 Steps: TypeAlias = Generator[simpy.Event, Any, Any]
-
-WATTS_PER_SIXTEENTH = 1_000_000 // MW_SIXTEENTHS
 
 TIMED = {
     Stage.SITE_SELECTION: Timed.SITE_SELECTION,
@@ -33,48 +35,10 @@ TIMED = {
     Stage.INSTALLATION: Timed.INSTALLATION,
     Stage.COMMISSIONING: Timed.COMMISSIONING,
 }
-
-
-@dataclass(slots=True, eq=False)
-class Project:
-    """One cluster on one site: it never moves. A relocation is a successor of the same root with the next hop."""
-
-    root: int
-    hop: int
-    planned: int
-    mw16: int
-    company: int
-    vendor: int
-    route: int
-    market: int = -1
-    country: int = -1
-    expected_ready: int = 0
-    ready: int = -1
-    branches_left: int = 2
-    left: frozenset[int] = frozenset()
-    """Countries this lineage has given up before"""
-    filings: int = 0
-    decided: int = 0
-    patience_ends: int = -1
-    pledged_tpp: int = 0
-    """Counted TPP this project holds of the authorisation's headroom between clearance and shipment"""
-    licensed_tpp: int = 0
-    licence_rule: int = -1
-    refused_tpp: int = 0
-    refused_item: int = -1
-    """TPP at hand, and the accelerator, when the law of the day stopped a shipment: what clearance is then asked for"""
-    abandoned: bool = False
-
-
-class Alarm(simpy.Event):
-    """An event at a tick, placed inside its instant by class, root, hop and stage."""
-
-    def __init__(self, env: simpy.Environment, tick: int, order: int, root: int = 0, hop: int = 0, stage: int = 0):
-        super().__init__(env)
-        self._ok = True
-        self._value = None
-        rank = ((order << 20 | root) << 4 | hop) << 5 | stage
-        env.schedule(self, priority=cast(Any, rank), delay=max(tick - env.now, 0))
+SHELL = (Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT)
+AFTER_SHIPMENT = (Stage.SHIPPING, Stage.INSTALLATION, Stage.COMMISSIONING)
+ANOTHER = (1 << 40) * -1
+"""Score of a market outside the country an announced project is bound to."""
 
 
 class Expansion:
@@ -82,275 +46,408 @@ class Expansion:
 
     def __init__(self, static: Static, draws: Draws):
         self.static, self.draws = static, draws
-        self.env = simpy.Environment(initial_time=static.earliest)
+        self.env: Any = simpy.Environment(initial_time=static.earliest)
         self.rows: list[Row] = []
         self.segment = 0
         # Plain lists: indexing a NumPy array costs ten times as much in a scalar loop.
+        lists = static.as_lists
         self.median, self.spread = draws.median.tolist(), draws.spread.tolist()
         self.route_factor = draws.route_factor.tolist()
         self.luck_power, self.luck_construction = draws.luck_power.tolist(), draws.luck_construction.tolist()
-        self.market_country = static.market_country.tolist()
-        self.needs, self.rule, self.posture = static.needs_licence.tolist(), static.rule.tolist(), static.posture.tolist()
-        self.watts, self.tpp = static.watts.tolist(), static.tpp.tolist()
-        self.law_ticks, self.month_starts = static.law_ticks.tolist(), static.month_starts.tolist()
-        self.shipping_generation = static.shipping_generation.tolist()
-        self.allocation, self.window = static.allocation.tolist(), static.allocation_window.tolist()
-        self.trusted = static.trusted.tolist()
-        self.outlook = static.outlook + (static.outlook_wait * draws.choice_per_year >> FACTOR_BITS)
+        self.shell_offset, self.power_offset = draws.shell_offset.tolist(), draws.power_offset.tolist()
+        self.market_country, self.rationed = lists["market_country"], lists["rationed"]
+        self.bridging_allowed = lists["bridging_allowed"]
+        self.watts, self.tpp = lists["watts"], lists["tpp"]
+        self.month_starts, self.year_starts = lists["month_starts"], lists["year_starts"]
+        self.shipping_generation = lists["shipping_generation"]
+        outlook = static.outlook + (static.outlook_wait * draws.choice_per_year >> FACTOR_BITS)
+        self.outlook = outlook[..., static.market_country]
         self.fleet_room = ((draws.fleet_chips * static.watts).sum(axis=(1, 2)) // WATTS_PER_SIXTEENTH).tolist()
-        self.year_starts = static.year_starts.tolist()
-        self.counted_tpp = static.counted_tpp.tolist()
+        self.shell_usd = draws.shell_usd_per_mw.tolist()
+        self.chip_kusd = [max(price * draws.it_overhead_ppm // (PPM * 1000), 1) for price in draws.price_usd.tolist()]
 
-        companies, countries = range(len(static.companies)), range(len(static.countries))
+        companies, countries, markets = range(len(static.companies)), len(static.countries), range(len(static.markets))
+        roots = len(draws.names)
         self.queues = {
             (k, v): ChipQueue([a for a in range(len(self.tpp)) if static.vendor_of[a] == v], self.watts, self.tpp)
             for k in companies
             for v in range(len(static.vendors))
         }
-        self.coming: dict[tuple[int, int], dict[tuple[int, int], Project]] = {key: {} for key in self.queues}
+        self.coming: dict[tuple[int, int], dict[Phase, None]] = {key: {} for key in self.queues}
         self.serving: set[tuple[int, int]] = set()
-        self.claims: dict[tuple[int, int], tuple[Claim, simpy.Event]] = {}
-        self.pots = [Pot() for _ in countries]
-        self.lpp_used: dict[tuple[int, int], int] = {}
-        self.lpp_rules = set(static.lpp_rule[static.lpp_rule >= 0].tolist())
-        # Owned controlled TPP by country, wherever received; chips in stock are at home.
-        self.owned = [[0] * len(static.countries) for _ in companies]
-        self.waiting: dict[tuple[int, int], simpy.Event] = {}
-        self.decided_on, self.authorised_from = authorisation_ticks(static, draws)
-        # Headroom of the authorisation promised to cleared sites whose chips have not left yet.
-        self.pledged = [[0] * len(static.countries) for _ in companies]
-        # What companies drew from pots that counted but did not limit yet, by company, country and the pot's period.
-        self.counted_early: dict[tuple[int, int, int], int] = {}
-        self._open_fleet()
+        self.claims: dict[tuple[int, int, int], tuple[Claim, simpy.Event]] = {}
+        self.committed = [[[0] * len(self.tpp) for _ in companies] for _ in range(len(self.month_starts))]
+        self.on_order = dict.fromkeys(self.queues, 0)
+        """Watts committed and not delivered"""
+        self.chip_money = [0 for _ in companies]
+        self.grid = [GridQueue() for _ in markets]
+        self.grid_until = np.zeros(len(static.markets), dtype=np.int64)
+        """Tick at which each market's queue would be empty"""
+        self.rationed_mask = static.rationed
+        self.requests: dict[tuple[int, int, int], Project] = {}
+        self.first_market = roots + len(companies) * countries
+        """Markets come after projects and accounts among the alarms of one instant"""
+        self.crew_limit = draws.crew_limit.tolist()
+        self.crews = [Capacity(limit) for limit in self.crew_limit[0]]
+        self.hired: dict[Project, simpy.Event] = {}
+        self.units = Capacity()
+        self.bridging: dict[Project, int] = {}
+        """1/16 MW of on-site units held by a project"""
+        self.regulator = Regulator(self, static, draws)
 
     # ------------------------------------------------------------------ the story
 
     def develop(self, p: Project) -> Steps:
-        """One cluster on one site, from plan to online: the whole model in one method."""
+        """One project, from plan to online: the whole model in one method. Three branches run side by side."""
         yield self.at(p.planned, Order.PLAN, p)
         if p.market < 0 and not self.choose_market(p):
             return self.mark(p, Stage.PROJECT, Mark.CANCELLED, quantity=p.mw16)
         self.mark(p, Stage.PROJECT, Mark.PLANNED, pool=p.market, quantity=p.mw16)
         yield from self.work(p, Stage.SITE_SELECTION)
-        p.expected_ready = self.expect_ready(p)
-        self.coming[p.company, p.vendor][p.root, p.hop] = p
-        power, shell = self.env.process(self.connect(p)), self.env.process(self.build(p))
-        site = power & shell
-
-        while True:
-            refusal = yield from self.clear(p)
-            if refusal is not None:
-                return self.give_up(p, refusal, power, shell)
-            yield site
-            if self.in_opening_fleet(p):
-                self.pledge(p, 0)
-                self.coming[p.company, p.vendor].pop((p.root, p.hop), None)
-                return self.mark(p, Stage.PROJECT, Mark.IN_FLEET, quantity=p.mw16)
-            if not self.may_still_ship(p):
-                continue  # the law has changed since clearance: ask again before gathering chips
-            chips = yield from self.obtain_chips(p)
-            if self.ship(p, chips):
-                break  # the law is read again on the day of export
-            self.give_back(p, chips)
-
-        yield from self.work(p, Stage.SHIPPING)
-        yield from self.work(p, Stage.INSTALLATION)
-        yield from self.work(p, Stage.COMMISSIONING)
-        self.mark(p, Stage.PROJECT, Mark.ONLINE, pool=p.market, quantity=p.mw16)
+        self.take_control(p)
+        p.branches = [self.start(self.connect(p)), self.start(self.build(p))]
+        for f in p.phases:
+            f.life = self.start(self.fill(f))
 
     def connect(self, p: Project) -> Steps:
-        """Power: interconnection request, queue, energisation."""
-        yield from self.work(p, Stage.INTERCONNECTION)
-        if not p.abandoned:
-            self.mark(p, Stage.INTERCONNECTION, Mark.FIRST_POWER, pool=p.market)
-            self.branch_done(p)
+        """Power: grid request, queue, energisation in tranches; on-site generation first where the grid would come too late."""
+        self.mark(p, Stage.INTERCONNECTION, Mark.START, pool=p.market)
+        p.first_power = self.env.event()
+        self.request_grid(p)
+        if p.bridges:
+            self.units.claim(p, p.mw16)
+            self.assign_units()
+        yield p.first_power
+        self.mark(p, Stage.INTERCONNECTION, Mark.FIRST_POWER, pool=p.market)
+        begin = self.env.now
+        for f in p.phases:
+            yield from self.until(begin + self.power_offset[p.root][f.index], p, f, Stage.INTERCONNECTION)
+            self.mark(p, Stage.INTERCONNECTION, Mark.POWERED, f, pool=p.market)
+            self.branch_done(f)
 
     def build(self, p: Project) -> Steps:
-        """Shell: permitting, ground-breaking, construction, fit-out. Does not wait for power."""
+        """Shell: permitting, ground-breaking, construction, fit-out, building by building. Does not wait for power."""
         yield from self.work(p, Stage.PERMITTING)
-        if p.abandoned:
-            return
+        if p.halted is not None:
+            yield p.halted  # refused before ground was broken
+        yield from self.hire_crews(p)
+        while p.halted is not None:  # refused while it waited for crews
+            self.release_crews(p, p.crews)
+            yield p.halted
+            yield from self.hire_crews(p)
+        p.broken_ground = True
         self.mark(p, Stage.CONSTRUCTION, Mark.GROUND_BREAKING, pool=p.market)
-        for stage in (Stage.CONSTRUCTION, Stage.FIT_OUT):
-            yield from self.work(p, stage)
-            if p.abandoned:
-                return
-        self.mark(p, Stage.FIT_OUT, Mark.SHELL_READY, pool=p.market)
-        self.branch_done(p)
+        self.mark(p, Stage.CONSTRUCTION, Mark.OWN_DATE, pool=p.market, quantity=max(p.expected_power, self.env.now))
+        yield from self.work(p, Stage.CONSTRUCTION)
+        yield from self.work(p, Stage.FIT_OUT)
+        begin = p.shell_ready = self.env.now
+        for f in p.phases:
+            yield from self.until(begin + self.shell_offset[p.root][f.index], p, f, Stage.FIT_OUT)
+            self.mark(p, Stage.FIT_OUT, Mark.SHELL_READY, f, pool=p.market)
+            self.release_crews(p, f.mw16 if f is not p.phases[-1] else p.crews)
+            self.branch_done(f)
 
-    def clear(self, p: Project) -> Steps:
-        """Clearance: whatever the law asks before chips may leave home for this site.
-
-        Returns None once cleared, else the provision that refused, or whose answer or headroom did not come within patience.
-        """
-        self.mark(p, Stage.CLEARANCE, Mark.START, pool=p.country)
-        self.pledge(p, 0)  # asked again: nothing is promised until it is cleared
-        yield self.at(p.expected_ready - self.draws.filing_lead, Order.RULING, p, Stage.CLEARANCE)
-        if p.patience_ends < 0:
-            p.patience_ends = max(p.expected_ready, self.now) + int(self.draws.patience[p.root])
-        patience = p.patience_ends
-        in_line, stage = -1, Stage.ALLOCATION  # the provision whose headroom this project is waiting for
+    def fill(self, f: Phase) -> Steps:
+        """One phase: clearance while the site is being built; then chips, shipping, installation, commissioning."""
+        p = f.project
+        self.call(f.expected - self.draws.filing_lead, Order.RULING, p, f, Stage.CLEARANCE, lambda: self.ask_first(f))
         while True:
-            accelerator, quantity = self.needed(p)
-            passed = self.passes(p, accelerator, quantity, at_hand=p.refused_tpp > 0)
-            rule = self.rule[self.segment][p.company][p.country][accelerator]
-            asked = quantity if passed is not None else self.fits(p, quantity)
-            if asked is None:  # the country's pot has no room for a phase of this size
-                if in_line < 0:
-                    in_line, stage = self.pot_rule(p.country), Stage.ALLOCATION
-                    if (uveu := self.authorising(p, accelerator)) >= 0:  # authorised, but its shares do not hold
-                        in_line, stage = uveu, Stage.AUTHORISATION
-                    self.mark(p, stage, Mark.START, rule=in_line, pool=p.country, quantity=quantity)
-                if (yield from self.wait(p, patience)) != "patience":
-                    continue
-            if in_line >= 0:
-                self.mark(p, stage, Mark.END, rule=in_line, pool=p.country)
-            if asked is None:
-                return self.refused(p, in_line)
-            in_line = -1
-            if passed is not None:
-                if passed == self.authorising(p, accelerator):
-                    self.pledge(p, quantity if self.counted_tpp[accelerator] else 0)
-                return self.mark(p, Stage.CLEARANCE, Mark.CLEARED, rule=passed, pool=p.country)
-            answer = yield from self.apply_for_licence(p, accelerator, rule, asked, patience)
-            if answer == "granted":
-                return self.mark(p, Stage.CLEARANCE, Mark.CLEARED, rule=rule, pool=p.country)
-            if answer == "refused":
-                return self.refused(p, rule)
-            # otherwise the law changed, or the application came back: look again
+            while f.passed is not None:
+                yield f.passed  # cleared, or asked again meanwhile
+            yield f.go  # power and shell, unless it ships ahead of a restriction
+            if not f.cleared:
+                continue  # the law has changed meanwhile, and it has asked again
+            if self.in_opening_fleet(f):
+                return
+            if not self.regulator.may_still_ship(f):
+                self.regulator.ask(f)
+                continue
+            yield from self.secure(f)
+            if not f.cleared:
+                continue
+            claim = yield from self.obtain_chips(f)
+            still = f.cleared and f.go.triggered  # neither was lost while it stood in line
+            if still and self.ship(f, claim):
+                break  # the law is read again on the day of export
+            self.give_back(f, claim)
+            if still:
+                self.regulator.ask(f)
 
-    def apply_for_licence(self, p: Project, accelerator: int, rule: int, quantity: int, patience: int) -> Steps:
-        """File, wait for the decision, and take it. Returns granted, refused or again."""
-        static, attempt = self.static, p.filings
-        if p.decided >= self.draws.largest_filings or attempt >= self.draws.licence_time.shape[2]:
-            return "refused"
-        p.filings += 1
-        self.mark(p, Stage.LICENCE_REVIEW, Mark.FILED, rule=rule, pool=p.country, quantity=quantity)
-        self.mark(p, Stage.LICENCE_REVIEW, Mark.START, rule=rule, pool=p.country)
-        decision = self.decision_tick(p, accelerator, attempt)
-        while (answer := (yield from self.wait(p, patience, until=decision))) != "time":
-            overtaken = answer == "change" and self.passes(p, accelerator, quantity, at_hand=p.refused_tpp > 0) is not None
-            if answer == "patience" or overtaken:
-                self.mark(p, Stage.LICENCE_REVIEW, Mark.END, rule=rule, pool=p.country)
-                return "refused" if answer == "patience" else "again"
-        self.mark(p, Stage.LICENCE_REVIEW, Mark.END, rule=rule, pool=p.country)
-        p.decided += 1
+        yield from self.work(p, Stage.SHIPPING, f)
+        if f.ready == NOT_YET:
+            f.site = self.env.event()
+            yield f.site
+        yield from self.work(p, Stage.INSTALLATION, f)
+        yield from self.work(p, Stage.COMMISSIONING, f)
+        self.mark(p, Stage.PROJECT, Mark.ONLINE, f, pool=p.market, quantity=f.mw16)
+        p.online += 1
+        if p.online == len(p.phases):
+            self.mark(p, Stage.PROJECT, Mark.FULL, pool=p.market, quantity=sum(g.mw16 for g in p.phases))
 
-        posture = self.posture[self.segment][p.company][p.country][accelerator]
-        outcome = int(self.draws.licence_outcome[p.root, p.hop, attempt])
-        if outcome < static.approve_below[self.segment, posture]:
-            room = self.headroom(p.country)
-            if room is None or allocation_allows(self.pots[p.country].used, quantity, self.allocation[self.segment][p.country]):
-                if room is not None:
-                    self.pots[p.country].draw(quantity, self.allocation[self.segment][p.country])
-                    self.mark(p, Stage.ALLOCATION, Mark.DRAWN, rule=self.pot_rule(p.country), pool=p.country, quantity=quantity)
-                p.licensed_tpp, p.licence_rule = quantity, rule
-                self.mark(p, Stage.LICENCE_REVIEW, Mark.APPROVED, rule=rule, pool=p.country, quantity=quantity)
-                return "granted"
-            self.mark(p, Stage.LICENCE_REVIEW, Mark.RETURNED, rule=self.pot_rule(p.country), pool=p.country, quantity=quantity)
-            return "again" if p.decided < self.draws.largest_filings else "refused"  # may be filed smaller at once
-        if outcome >= static.deny_above[self.segment, posture]:
-            self.mark(p, Stage.LICENCE_REVIEW, Mark.DENIED, rule=rule, pool=p.country, quantity=quantity)
-            return "refused"
-        self.mark(p, Stage.LICENCE_REVIEW, Mark.RETURNED, rule=rule, pool=p.country, quantity=quantity)
-        if p.decided >= self.draws.largest_filings:
-            return "refused"
-        again = self.now + int(self.draws.refile[p.root])
-        answer = yield from self.wait(p, patience, until=again, listen=False)
-        return "refused" if answer == "patience" else "again"
+    def secure(self, f: Phase) -> Steps:
+        """A controlled site is accepted as secure before chips may leave for it; mostly done while it is built."""
+        if self.env.now < f.secure_from:
+            p = f.project
+            accepted = self.at(f.secure_from, Order.COMPLETION, p, f, Stage.SECURITY)
+            yield from self.wait(p, Stage.SECURITY, accepted, f, pool=p.country)
 
-    def obtain_chips(self, p: Project) -> Steps:
+    def obtain_chips(self, f: Phase) -> Steps:
         """Wait in the company's line for this vendor's chips until the phase is whole."""
-        licensed = p.licensed_tpp if p.licence_rule >= 0 else None
-        claim = Claim((p.ready, p.root, p.hop), p.mw16 * WATTS_PER_SIXTEENTH, licensed)
         granted = self.env.event()
-        self.mark(p, Stage.CHIPS, Mark.START, pool=p.vendor)
-        self.claims[p.root, p.hop] = (claim, granted)
-        self.queues[p.company, p.vendor].join(claim)
-        self.serve_soon(p.company, p.vendor)
-        yield granted
-        self.mark(p, Stage.CHIPS, Mark.END, pool=p.vendor)
+        self.line_up(f, granted)
+        claim = yield from self.wait(f.project, Stage.CHIPS, granted, f, pool=f.vendor)
         return claim
 
-    def ship(self, p: Project, claim: Claim) -> bool:
+    def line_up(self, f: Phase, granted: simpy.Event) -> None:
+        """Take the phase's place in the line of its vendor; the event tells when it is whole."""
+        p = f.project
+        licensed = f.licensed_tpp if f.licence_until != NOT_YET else None
+        claim = Claim((f.due, p.root, p.hop, f.index), f.mw16 * WATTS_PER_SIXTEENTH, licensed)
+        self.claims[p.root, p.hop, f.index] = (claim, granted)
+        self.queues[p.company, f.vendor].join(claim)
+        self.serve_soon(p.company, f.vendor)
+
+    def ship(self, f: Phase, claim: Claim) -> bool:
         """Export what was gathered, if the law of the day still lets it pass."""
+        p = f.project
         quantity = sum(chips * self.tpp[a] for a, chips in claim.taken.items())
-        needs = self.needs[self.segment][p.company][p.country]
-        self.pledge(p, 0)
-        rule = p.licence_rule
-        if p.licence_rule < 0 or quantity > p.licensed_tpp:
-            # Every kind of chip in the shipment must pass; a controlled one decides what the log says.
-            by_exception = 0
-            for item in sorted(claim.taken, key=lambda a: (needs[a], a)):
-                passed = self.passes(p, item, quantity, at_hand=True)
-                if passed is None:
-                    p.refused_tpp, p.refused_item = quantity, item
-                    return False
-                rule = passed
-                by_exception += claim.taken[item] * self.tpp[item] if passed in self.lpp_rules else 0
-            if by_exception:
-                year = p.company, self.year()
-                self.lpp_used[year] = self.lpp_used.get(year, 0) + by_exception
+        rule = self.regulator.export(f, claim.taken)
+        if rule is None:
+            return False
+        f.shipped = True
         for a, chips in claim.taken.items():
-            self.mark(p, Stage.CHIPS, Mark.CHIPS_TAKEN, pool=a, quantity=chips)
-        missing = claim.load // WATTS_PER_SIXTEENTH if claim.load > 0 else 0
-        if missing:
-            p.mw16 -= missing
-            self.mark(p, Stage.PROJECT, Mark.DOWNSIZED, rule=p.licence_rule, pool=p.market, quantity=missing)
-        self.coming[p.company, p.vendor].pop((p.root, p.hop), None)
-        moved = sum(chips * self.counted_tpp[a] for a, chips in claim.taken.items())
-        self.mark(p, Stage.SHIPPING, Mark.SHIPPED, rule=rule, pool=p.country, quantity=quantity)
-        if moved and self.static.allocation_counts[self.segment, p.country]:  # counted already, limited later
-            pot = self.pots[p.country]
-            pot.open(self.window[self.segment][p.country])
-            pot.used += moved
-            key = p.company, p.country, pot.window
-            self.counted_early[key] = self.counted_early.get(key, 0) + moved
-            self.mark(p, Stage.ALLOCATION, Mark.DRAWN, rule=self.pot_rule(p.country), pool=p.country, quantity=moved)
-        self.owned[p.company][self.static.home] -= moved
-        self.owned[p.company][p.country] += moved
+            self.mark(p, Stage.CHIPS, Mark.CHIPS_TAKEN, f, pool=a, quantity=chips)
+        if claim.load >= WATTS_PER_SIXTEENTH:  # a licensed quantity bounds what ships
+            missing = claim.load // WATTS_PER_SIXTEENTH
+            f.mw16 -= missing
+            self.mark(p, Stage.PROJECT, Mark.DOWNSIZED, f, rule=rule, pool=p.market, quantity=missing)
+        self.coming[p.company, f.vendor].pop(f, None)
+        self.mark(p, Stage.SHIPPING, Mark.SHIPPED, f, rule=rule, pool=p.country, quantity=quantity)
+        if f.ready == NOT_YET:
+            self.mark(p, Stage.SHIPPING, Mark.FRONT_LOADED, f, rule=rule, pool=p.country, quantity=quantity)
+        self.regulator.count_early(f, claim.taken)
         return True
 
-    def give_back(self, p: Project, claim: Claim) -> None:
+    def give_back(self, f: Phase, claim: Claim) -> None:
         """The law of the day stops the export of what was gathered: it goes back to stock."""
+        p = f.project
         for a, chips in claim.taken.items():
-            self.mark(p, Stage.CHIPS, Mark.CHIPS_GIVEN_BACK, pool=a, quantity=chips)
-        self.queues[p.company, p.vendor].give_back(claim)
-        self.serve_soon(p.company, p.vendor)
+            self.mark(p, Stage.CHIPS, Mark.CHIPS_GIVEN_BACK, f, pool=a, quantity=chips)
+        self.queues[p.company, f.vendor].give_back(claim)
+        self.serve_soon(p.company, f.vendor)
 
-    def refused(self, p: Project, rule: int) -> int:
-        """Close the clearance with a refusal; the provision is the answer."""
-        self.pledge(p, 0)
-        self.mark(p, Stage.CLEARANCE, Mark.END, rule=rule, pool=p.country)
-        return rule
+    # ------------------------------------------------------------------ site, power, shell
 
-    def give_up(self, p: Project, rule: int, power: simpy.Process, shell: simpy.Process) -> None:
-        """Leave this site: stop the work, and plan a successor elsewhere or cancel."""
-        p.abandoned = True
-        self.coming[p.company, p.vendor].pop((p.root, p.hop), None)
-        for branch in (power, shell):
-            if branch.is_alive:
-                branch.interrupt()
-        successor = self.relocate(p)
-        if successor is None:
-            self.mark(p, Stage.PROJECT, Mark.CANCELLED, rule=rule, pool=p.market, quantity=p.mw16)
+    def take_control(self, p: Project) -> None:
+        """Site control: the company sets its own dates, from medians and queues as it sees them that day and with its optimism."""
+        now = p.site_control = self.env.now
+        power, shell = self.power_estimate(p), self.shell_estimate(p)
+        # On-site generation where it is allowed and the grid is expected long after the shell.
+        allowed = self.static.allow_bridging and self.bridging_allowed[p.market]
+        p.bridges = bool(allowed and power - shell > self.draws.bridge_trigger)
+        if p.bridges:
+            power = min(power, int(self.draws.bridge_lead[p.root]))
+        optimism = self.draws.optimism
+        p.expected_power = now + (power * optimism >> FACTOR_BITS)
+        for i, mw16 in enumerate(p.sizes):
+            last = max(power + self.power_offset[p.root][i], shell + self.shell_offset[p.root][i])
+            f = Phase(p, i, mw16, self.env.event(), now + (last * optimism >> FACTOR_BITS), self.env.event(), vendor=p.vendor)
+            p.phases.append(f)
+            self.coming[p.company, p.vendor][f] = None
+            self.regulator.expect(f)
+
+    def middle(self, p: Project, timed: Timed) -> int:
+        """Median ticks of a stage at the project's market and on its route."""
+        return int(self.median[timed][p.market] * self.route_factor[p.route][timed] >> FACTOR_BITS)
+
+    def power_estimate(self, p: Project) -> int:
+        """Ticks to first power from the grid as they look today."""
+        if self.queues_for_grid(p):
+            requested = self.request_date(p)
+            ahead = self.grid[p.market].ahead((requested, p.root, p.hop), self.env.now)
+            own = p.mw16 * int(self.draws.grid_ticks[p.market])
+            return max(ahead + own, requested + int(self.draws.grid_works[p.market]) - self.env.now, 0)
+        return max(self.middle(p, Timed.INTERCONNECTION) - self.draws.interconnection_lead, 0)
+
+    def shell_estimate(self, p: Project) -> int:
+        """Ticks to the first finished building."""
+        return sum(self.middle(p, TIMED[stage]) for stage in SHELL)
+
+    def queues_for_grid(self, p: Project) -> bool:
+        """Whether power comes out of an explicit queue: in rationed markets, for requests from the start date on."""
+        return bool(self.rationed[p.market]) and self.env.now >= 0
+
+    def request_date(self, p: Project) -> int:
+        """The place of a request in the queue is its date: before site control by the usual lead, and by as much more as the
+        route has a head start: a landlord, or a campus with land and power, asked when the queue of today began to form."""
+        now = self.env.now
+        wait = max(self.median[Timed.INTERCONNECTION][p.market], self.grid[p.market].wait(now))
+        ahead = wait - (wait * self.route_factor[p.route][Timed.INTERCONNECTION] >> FACTOR_BITS)
+        return int(now - self.draws.interconnection_lead - ahead)
+
+    def request_grid(self, p: Project) -> None:
+        """Ask for power: join the market's queue, or wait as long as connections there take."""
+        if self.queues_for_grid(p):
+            p.requested = (self.request_date(p), p.root, p.hop)
+            self.requests[p.requested] = p
+            luck = self.luck_power[self.year()][p.country]
+            self.grid[p.market].join(p.requested, p.mw16 * int(self.draws.grid_ticks[p.market]) * luck >> FACTOR_BITS)
+            self.connect_next(p.market)
+            late = True
         else:
-            self.mark(p, Stage.PROJECT, Mark.RELOCATED, rule=rule, pool=p.market, quantity=p.mw16)
-            self.env.process(self.develop(successor))
+            end = self.env.now + self.length(p, Stage.INTERCONNECTION)
+            self.call(end, Order.COMPLETION, p, None, Stage.INTERCONNECTION, lambda: self.grid_comes(p))
+            late = end > p.expected_power + int(self.draws.patience_power[p.root])
+        if late:
+            due = p.expected_power + int(self.draws.patience_power[p.root])
+            self.call(due, Order.PATIENCE, p, None, Stage.INTERCONNECTION, lambda: self.power_is_late(p))
+
+    def connect_next(self, market: int) -> None:
+        """A rationed market takes up its next request."""
+        queue = self.grid[market]
+        until = queue.begin(self.env.now)
+        self.grid_until[market] = self.env.now + queue.wait(self.env.now)
+        if until is not None:
+            alarm = Alarm(self.env, until, Order.COMPLETION, self.first_market + market, stage=Stage.INTERCONNECTION)
+            alarm.callbacks.append(lambda _: self.connected(market))
+
+    def connected(self, market: int) -> None:
+        """A request has got its capacity; it is energised once its own works are done too."""
+        rank = self.grid[market].finish()
+        p = self.requests.pop(rank, None)
+        if p is not None and not p.deserted:
+            works = int(self.draws.grid_works[market]) * self.spread[p.root][Timed.INTERCONNECTION] >> FACTOR_BITS
+            self.call(rank[0] + works, Order.COMPLETION, p, None, Stage.INTERCONNECTION, lambda: self.grid_comes(p))
+        self.connect_next(market)
+
+    def grid_comes(self, p: Project) -> None:
+        """The grid is energised: first power, or the end of on-site generation."""
+        if p.deserted:
+            return
+        p.on_grid = True
+        self.mark(p, Stage.INTERCONNECTION, Mark.END, pool=p.market)
+        self.return_units(p)
+        self.power_comes(p)
+
+    def power_comes(self, p: Project) -> None:
+        """First power, from whichever source."""
+        if not p.powered:
+            p.powered = True
+            if p.first_power is not None:
+                p.first_power.succeed()
+
+    def assign_units(self) -> None:
+        """On-site units go to whoever asked first."""
+        for p, units in self.units.serve():
+            assert isinstance(p, Project)
+            self.bridging[p] = units
+            self.mark(p, Stage.BRIDGING, Mark.START, pool=p.market)
+            end = self.env.now + int(self.draws.bridge_lead[p.root])
+            self.call(end, Order.COMPLETION, p, None, Stage.BRIDGING, lambda p=p: self.bridge_comes(p))
+
+    def return_units(self, p: Project) -> None:
+        """The grid is there, or the site is given up: on-site units move on."""
+        self.units.withdraw(p)
+        if p in self.bridging:
+            if not p.powered:
+                self.mark(p, Stage.BRIDGING, Mark.HALTED, pool=p.market)
+            self.units.release(self.bridging.pop(p))
+        self.assign_units()
+
+    def bridge_comes(self, p: Project) -> None:
+        """On-site generation gives power, unless the grid was first or the site is given up."""
+        if p.powered or p not in self.bridging:
+            return
+        self.mark(p, Stage.BRIDGING, Mark.END, pool=p.market)
+        self.mark(p, Stage.BRIDGING, Mark.BRIDGED, pool=p.market, quantity=p.mw16)
+        self.power_comes(p)
+
+    def hire_crews(self, p: Project) -> Steps:
+        """Construction capacity of the company: claimed whole at ground-breaking, first come first served."""
+        if not self.static.allow_crew_limit:
+            return
+        limit = self.crew_limit[self.year()][p.company]
+        self.crews[p.company].claim(p, min(p.mw16, limit) if limit else p.mw16)
+        hired = self.hired[p] = self.env.event()
+        self.send_crews(p.company)
+        if not hired.triggered:
+            yield from self.wait(p, Stage.CREWS, hired, pool=p.market)
+        del self.hired[p]
+
+    def send_crews(self, company: int) -> None:
+        """Crews go to whoever asked first and fits."""
+        for p, crews in self.crews[company].serve():
+            assert isinstance(p, Project)
+            p.crews = crews
+            self.hired[p].succeed()
+
+    def release_crews(self, p: Project, mw16: int) -> None:
+        """Crews move on as buildings are finished."""
+        done = min(mw16, p.crews)
+        if done:
+            p.crews -= done
+            self.crews[p.company].release(done)
+            self.send_crews(p.company)
+
+    def branch_done(self, f: Phase) -> None:
+        """Power or shell of a phase is there; when both are, it is ready."""
+        f.missing -= 1
+        if f.missing or f.given_up:
+            return
+        p = f.project
+        f.ready = self.env.now
+        self.mark(p, Stage.PROJECT, Mark.READY, f, pool=p.market, quantity=f.mw16)
+        if not f.go.triggered:
+            f.go.succeed()
+        if f.site is not None:
+            f.site.succeed()
+        if not f.shipped:
+            self.ask_first(f)
+            self.be_patient(f)
+
+    def ask_first(self, f: Phase) -> None:
+        """Clearance is first asked for a lead before the company expects the phase ready, or when it is ready sooner."""
+        if f.asked == NOT_YET and not f.given_up:
+            self.regulator.ask(f)
+
+    def in_opening_fleet(self, f: Phase) -> bool:
+        """Whether a phase would have been online before the start, while the opening fleet still has room for it."""
+        p = f.project
+        if self.env.now >= 0 or f.ready == NOT_YET:
+            return False
+        rest = sum(self.length(p, stage) for stage in AFTER_SHIPMENT)
+        if self.env.now + rest > 0 or self.fleet_room[p.company] < f.mw16:
+            return False
+        self.fleet_room[p.company] -= f.mw16
+        f.shipped = True
+        p.online += 1
+        self.regulator.take_back(f)
+        self.coming[p.company, f.vendor].pop(f, None)
+        self.mark(p, Stage.PROJECT, Mark.IN_FLEET, f, pool=p.market, quantity=f.mw16)
+        return True
 
     # ------------------------------------------------------------------ decisions
 
     def choose_market(self, p: Project) -> bool:
         """Pick the market with the highest score under the law announced today; False if every one is barred.
 
-        A company that holds the universal authorisation, or waits for it, does not fear the licence it stands for.
+        The score: the project's own appeal, the law's outlook, the backlog of rationed markets, and the wait for an allocation
+        or a footprint that is full. A company that holds the universal authorisation, or waits for it, does not fear the licence
+        it stands for.
         """
-        outlook = self.outlook[int(self.hopes_for_authorisation(p.company)), self.segment, p.company]
-        score = self.draws.appeal[p.root] + outlook[self.static.market_country]
+        hopes = int(self.regulator.hopes_for_authorisation(p.company))
+        score = self.draws.appeal[p.root] + self.outlook[hopes, self.segment, p.company]
+        per_year = self.draws.choice_per_year
+        if self.static.allow_rationing:
+            minded = per_year
+            if self.draws.workload[p.root] == Workload.TRAINING:
+                minded = per_year * self.draws.choice_training >> FACTOR_BITS
+            score += self.rationed_mask * (minded * (self.power_waits(p) * 4 // 1461) >> FACTOR_BITS)
+        if (full := self.regulator.full_wait[p.company]) is not None:
+            score += per_year * full[self.static.market_country] >> FACTOR_BITS
         forced = int(self.draws.forced_country[p.root])
-        if forced >= 0 and not p.left:
-            inside = self.static.market_country == forced
-            best = int((self.draws.appeal[p.root] + (inside - 1) * (1 << 40)).argmax())
+        if forced >= 0 and not p.left and p.planned < self.static.forced_until:
+            best = int((self.draws.appeal[p.root] + (self.static.market_country != forced) * ANOTHER).argmax())
         else:
             for country in p.left:
                 score = score + (self.static.market_country == country) * BARRED
@@ -360,140 +457,432 @@ class Expansion:
         p.market, p.country = best, self.market_country[best]
         return True
 
-    def relocate(self, p: Project) -> Project | None:
-        """A successor in another country, if the company looks for one and finds one; the lineage keeps its luck."""
-        if not self.static.allow_relocation or p.hop >= self.draws.largest_hop or not self.draws.relocates[p.root, p.hop]:
+    def power_waits(self, p: Project) -> Any:
+        """(M,) ticks until this project would have power in each rationed market, as it looks today; before the start as
+        published."""
+        if self.env.now < 0:
+            return self.draws.median[Timed.INTERCONNECTION]
+        own = p.mw16 * self.draws.grid_ticks
+        return np.maximum(np.maximum(self.grid_until - self.env.now, 0) + own, self.draws.grid_works)
+
+    def be_patient(self, f: Phase) -> None:
+        """A ready phase that is not cleared waits; at the end of patience, and again after, the company looks at its options."""
+        p = f.project
+        due = self.env.now + max(int(self.draws.patience[p.root]), TICKS_PER_DAY)
+        let = f.ready + self.draws.let_after
+        if self.env.now < let:
+            due = min(due, let)
+        self.call(due, Order.PATIENCE, p, f, Stage.CLEARANCE, lambda: self.patience_ends(f))
+
+    def patience_ends(self, f: Phase) -> None:
+        """The wait has lasted as long as the company bears it."""
+        p = f.project
+        if f.shipped or p.abandoned:
+            return
+        if not f.cleared:
+            stage, rule = f.waits
+            self.reconsider(p, rule, Stage(stage) if stage >= 0 else Stage.CLEARANCE)
+        if not p.abandoned:
+            self.be_patient(f)  # clearance may be lost again
+
+    def power_is_late(self, p: Project) -> None:
+        """Power has not come long after the company's own date."""
+        if p.powered or p.abandoned:
+            return
+        _, wait = self.prospect(p, p.phases[0], Stage.INTERCONNECTION)
+        if wait > self.shell_estimate(p):  # what comes sooner than a new shell could be built is waited for
+            self.reconsider(p, -1, Stage.INTERCONNECTION)
+        if not p.abandoned:
+            due = self.env.now + max(int(self.draws.patience_power[p.root]), TICKS_PER_DAY)
+            self.call(due, Order.PATIENCE, p, None, Stage.INTERCONNECTION, lambda: self.power_is_late(p))
+
+    def reconsider(self, p: Project, rule: int, stage: Stage) -> None:
+        """Wait, take other chips, relocate or cancel: by what the company knows today."""
+        rest = [f for f in p.phases if not f.shipped and not (f.cleared and f.ready != NOT_YET)]
+        if p.abandoned or not rest:
+            return
+        f = rest[0]
+        now, draws = self.env.now, self.draws
+        horizon = now + draws.planning_horizon
+        mw16 = sum(g.mw16 for g in rest)
+        price = 0 if p.route == Route.LEASED else self.shell_usd[p.market]
+        cost = decisions.shell_cost(mw16, price)
+        sunk = decisions.share_of(cost, self.spent(p))
+        chance, wait = self.prospect(p, f, stage)
+        ready = max(now + wait, f.due)
+        months = wait * 12 // (TICKS_PER_DAY * 365)
+        idle = mw16 * draws.idle_shell_usd * months // 16000 if p.shell_ready != NOT_YET else 0
+        let = NOT_YET < f.ready <= now - draws.let_after
+        gain = decisions.worth(mw16, ready, horizon, draws.value_usd)
+        scores = [decisions.IMPOSSIBLE] * len(Option)
+        if not let:
+            scores[Option.WAIT] = decisions.stay(gain, chance, cost - sunk, idle)
+        vendor, ratio = self.other_chips(f) if stage != Stage.INTERCONNECTION else (-1, 0)
+        if vendor >= 0:
+            now_gain = decisions.worth(mw16, max(now, f.due), horizon, draws.value_usd)
+            scores[Option.OTHER_CHIPS] = decisions.stay(now_gain, ratio, cost - sunk, 0)
+        successor = self.successor(p, rest)
+        if successor is not None:
+            price = 0 if p.route == Route.LEASED else self.shell_usd[successor.market]
+            begin = now + self.middle(successor, Timed.SITE_SELECTION)
+            later = begin + max(self.power_estimate(successor), self.shell_estimate(successor))
+            gain = decisions.worth(mw16, later, horizon, draws.value_usd)
+            scores[Option.RELOCATE] = decisions.leave(
+                gain, self.chance_in(successor), decisions.shell_cost(mw16, price), sunk, draws.recovery_ppm
+            )
+        scores[Option.CANCEL] = decisions.leave(0, 0, 0, sunk, draws.recovery_ppm)
+        choice = decisions.best(scores)
+        if choice is Option.WAIT:
+            if stage in (Stage.LICENCE_REVIEW, Stage.LAW) and not p.broken_ground and p.halted is None:
+                p.halted = self.env.event()  # no ground is broken while a refusal stands
+        elif choice is Option.OTHER_CHIPS:
+            self.switch(rest, vendor)
+        else:
+            self.give_up(p, rest, rule, successor if choice is Option.RELOCATE else None, let)
+
+    def prospect(self, p: Project, f: Phase, stage: Stage) -> tuple[int, int]:
+        """(chance in parts per million, ticks) that what a project waits for comes, as it looks today."""
+        regulator, now = self.regulator, self.env.now
+        if stage is Stage.INTERCONNECTION:
+            if p.requested in self.requests and p.requested is not None:
+                return PPM, self.grid[p.market].ahead(p.requested, now)
+            return PPM, now - p.expected_power  # as long again as it is late
+        if stage is Stage.AUTHORISATION:
+            return PPM, regulator.headroom_wait(f)
+        item, _ = regulator.needed(f)
+        posture = regulator.posture[self.segment][p.company][p.country][item]
+        chance = decisions.ppm_of(regulator.approve[self.segment][posture])
+        wait = regulator.review_median[self.segment][posture]
+        if stage is Stage.ALLOCATION:
+            wait += max(regulator.pot_opens(p.country) - now, 0)
+        if stage is Stage.FRAMEWORK:
+            wait += max(regulator.framed_from[p.country] - now, 0)
+        account = regulator.accounts[p.company][p.country]
+        return chance, wait + max(account.not_before - now, 0)
+
+    def chance_in(self, successor: Project) -> int:
+        """Chance in parts per million that a site elsewhere will be cleared, by what announced law asks of it."""
+        regulator, k, c = self.regulator, successor.company, successor.country
+        item = self.shipping_generation[successor.vendor][self.month()]
+        if not regulator.needs[self.segment][k][c][item]:
+            return PPM
+        if regulator.uveu_rule[self.segment][k][c][item] >= 0 and regulator.hopes_for_authorisation(k):
+            return PPM
+        return decisions.ppm_of(regulator.approve[self.segment][regulator.posture[self.segment][k][c][item]])
+
+    def spent(self, p: Project) -> int:
+        """Share of the shell's cost already spent, in parts per million: by site control, permits, half of construction, shell."""
+        site, permits, half, shell, _ = self.draws.spend_ppm.tolist()
+        if p.shell_ready != NOT_YET:
+            return int(shell)
+        return int((permits + half) // 2 if p.broken_ground else site)
+
+    def other_chips(self, f: Phase) -> tuple[int, int]:
+        """Another vendor whose chips the law lets pass here today and which this company gets, and its compute per watt against
+        the planned one in parts per million; (-1, 0) if there is none."""
+        p, static = f.project, self.static
+        planned, _ = self.regulator.needed(f)
+        for v in range(len(static.vendors)):
+            if v == f.vendor or not self.on_order[p.company, v]:
+                continue
+            item = self.shipping_generation[v][self.month()]
+            quantity = -(-f.mw16 * WATTS_PER_SIXTEENTH // self.watts[item]) * self.tpp[item]
+            if self.regulator.passes(f, item, quantity) is not None:
+                ours = int(static.h100e_ppm[planned]) * self.watts[item]
+                return v, min(int(static.h100e_ppm[item]) * self.watts[planned] * 1000 // max(ours // 1000, 1), 2 * PPM)
+        return -1, 0
+
+    def switch(self, rest: list[Phase], vendor: int) -> None:
+        """Phases not yet shipped take another vendor's chips."""
+        for f in rest:
+            p = f.project
+            granted = self.leave_line(f)
+            self.coming[p.company, f.vendor].pop(f, None)
+            f.vendor, f.refused_tpp, f.refused_item = vendor, 0, -1
+            self.coming[p.company, vendor][f] = None
+            self.mark(p, Stage.CHIPS, Mark.SWITCHED, f, pool=vendor)
+            if granted is not None:
+                self.line_up(f, granted)
+            account = self.regulator.accounts[p.company][p.country]
+            if account.waiting:
+                self.regulator.consider_soon(account)
+
+    def leave_line(self, f: Phase) -> simpy.Event | None:
+        """A phase that waits for chips leaves the line; what it had gathered goes back to stock. Returns what it waited for."""
+        p = f.project
+        if (found := self.claims.pop((p.root, p.hop, f.index), None)) is None:
             return None
-        successor = Project(p.root, p.hop + 1, self.now, p.mw16, p.company, p.vendor, p.route, left=p.left | {p.country})
+        claim, granted = found
+        self.queues[p.company, f.vendor].leave(claim)
+        self.serve_soon(p.company, f.vendor)
+        return granted
+
+    def successor(self, p: Project, rest: list[Phase]) -> Project | None:
+        """What is not shipped yet, planned in another country; the lineage keeps its luck. None if there is nowhere to go."""
+        if not self.static.allow_relocation or p.hop >= self.draws.largest_hop:
+            return None
+        sizes = tuple(f.mw16 for f in rest)
+        left = p.left | {p.country}
+        successor = Project(p.root, p.hop + 1, self.env.now, p.company, rest[0].vendor, p.route, sizes, left=left)
         return successor if self.choose_market(successor) else None
 
-    def expect_ready(self, p: Project) -> int:
-        """The tick at which power and shell will both be there (nothing is contended in these branches)."""
-        power = self.length(p, Stage.INTERCONNECTION)
-        shell = sum(self.length(p, stage) for stage in (Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT))
-        return self.now + max(power, shell)
+    def give_up(self, p: Project, rest: list[Phase], rule: int, successor: Project | None, let: bool) -> None:
+        """Leave this site: stop the work, let go of what is held, and plan a successor elsewhere or cancel."""
+        p.abandoned = True
+        mw16 = sum(f.mw16 for f in rest)
+        for f in rest:
+            f.given_up = True
+        if all(f.given_up or f.ready != NOT_YET for f in p.phases):  # else chips are there and wait for the rest of the site
+            for branch in p.branches:
+                if branch.is_alive:
+                    branch.interrupt()
+            self.release_crews(p, p.crews)
+            self.crews[p.company].withdraw(p)
+            self.hired.pop(p, None)
+            self.send_crews(p.company)
+        if p.deserted:  # else what stays there keeps its power
+            if p.requested is not None and self.grid[p.market].withdraw(p.requested):
+                self.requests.pop(p.requested, None)
+                self.connect_next(p.market)
+            if not p.on_grid:
+                self.mark(p, Stage.INTERCONNECTION, Mark.HALTED, pool=p.market)
+            self.return_units(p)
+        for f in rest:
+            self.leave_line(f)
+            self.coming[p.company, f.vendor].pop(f, None)
+            self.regulator.forget(f)
+            if f.life is not None and f.life.is_alive:
+                f.life.interrupt()
+        if let:
+            self.mark(p, Stage.PROJECT, Mark.LET, pool=p.market, quantity=mw16)
+        if successor is None:
+            self.mark(p, Stage.PROJECT, Mark.CANCELLED, rule=rule, pool=p.market, quantity=mw16)
+        else:
+            self.mark(p, Stage.PROJECT, Mark.RELOCATED, rule=rule, pool=p.market, quantity=mw16)
+            self.env.process(self.develop(successor))
 
-    def generation(self, p: Project) -> int:
-        """The accelerator an application names: the vendor's main one in the month the phase should be ready."""
-        month = bisect_right(self.month_starts, max(p.expected_ready, self.now)) - 1
-        return int(self.shipping_generation[p.vendor][min(max(month, 0), len(self.month_starts) - 2)])
+    # ------------------------------------------------------------------ chips
 
-    def passes(self, p: Project, accelerator: int, quantity: int, *, at_hand: bool = False) -> int | None:
-        """The provision that lets an export pass without a licence today, or None.
+    def months(self) -> Steps:
+        """The calendar: at the beginning of each month chips reach the companies' stocks, at home, and new ones are ordered.
 
-        In the law's order: no licence needed, License Exception LPP, universal authorisation. `at_hand`: the
-        chips are in stock already, and so in the company's footprint at home.
+        Chips under way on the start date reach sites beforehand, by the time it takes to ship and install them.
         """
-        static, segment = self.static, self.segment
-        where = segment, p.company, p.country, accelerator
-        if not self.needs[segment][p.company][p.country][accelerator]:
-            return int(static.rule[where])
-        if static.allow_lpp and static.lpp_rule[where] >= 0:
-            used = self.lpp_used.get((p.company, self.year()), 0)
-            if lpp_allows(used, quantity, int(static.lpp_limit[segment])):
-                return int(static.lpp_rule[where])
-        if (uveu := self.authorising(p, accelerator)) >= 0:
-            owned, trusted = self.owned[p.company], self.trusted[segment]
-            counted = quantity if at_hand else 0  # count them once
-            total = sum(owned) - counted
-            pledged = self.pledged[p.company]
-            abroad, untrusted = sum(pledged) - p.pledged_tpp, -p.pledged_tpp * (not trusted[p.country])
-            untrusted += sum(tpp for tpp, counts in zip(pledged, trusted, strict=True) if not counts)
-            at_home = owned[static.home] - counted - abroad
-            tier1 = sum(tpp for tpp, counts in zip(owned, trusted, strict=True) if counts) - counted - untrusted
-            there = owned[p.country] + pledged[p.country] - p.pledged_tpp
-            if at_home >= 0 and not uveu_test(
-                quantity,
-                p.country == static.home,
-                bool(trusted[p.country]),
-                there,
-                tier1,
-                at_home,
-                total,
-                int(static.uveu_single_ppm[segment]),
-                int(static.uveu_tier1_ppm[segment]),
-                int(static.uveu_us_ppm[segment]),
-            ):
-                return uveu
-        return None
+        yield Alarm(self.env, -self.draws.under_way_ticks, Order.RELEASE)
+        for k, v in self.queues:
+            self.stock(k, v, self.draws.under_way)
+        ahead = self.draws.commitment_months
+        for month, tick in enumerate(self.month_starts[:-1]):
+            yield Alarm(self.env, tick, Order.RELEASE)
+            if month == 0:
+                self.open_grid_queues()
+                for k, v in self.queues:
+                    self.stock(k, v, self.draws.opening_stock)
+                for early in range(min(ahead, len(self.month_starts) - 1)):
+                    self.commit(early, bounded=False)  # ordered before the start
+            if month + ahead < len(self.month_starts) - 1:
+                self.commit(month + ahead)
+            self.deliver(month)
+            self.units.release(int(self.draws.bridge_supply[month]))
+            self.assign_units()
+            self.ship_ahead()
+            self.regulator.month()
+            if month % 3 == 0:
+                self.regulator.quarter()
 
-    def authorising(self, p: Project, accelerator: int) -> int:
-        """The provision of the universal authorisation, if this company holds one and the law offers it here; else -1."""
-        if not self.static.allow_uveu or self.now < self.authorised_from[p.company]:
-            return -1
-        return int(self.static.uveu_rule[self.segment, p.company, p.country, accelerator])
+    def stock(self, k: int, v: int, chips: Any) -> None:
+        """Chips held on or before the start date enter a company's stock."""
+        for a in self.queues[k, v].generations:
+            self.receive(k, v, a, int(chips[k, a]))
+        self.serve_soon(k, v)
 
-    def granted(self, company: int) -> bool:
-        """Whether the company's application for the authorisation ends, or has ended, in a grant."""
-        return self.static.allow_uveu and self.authorised_from[company] < self.static.horizon
+    def deliver(self, month: int) -> None:
+        """What was committed to for this month arrives."""
+        for (k, v), queue in self.queues.items():
+            for a in reversed(queue.generations):
+                if chips := self.committed[month][k][a]:
+                    self.on_order[k, v] -= chips * self.watts[a]
+                    self.receive(k, v, a, chips)
+                    self.record(k, Mark.DELIVERED, a, chips)
+            self.serve_soon(k, v)
 
-    def hopes_for_authorisation(self, company: int) -> bool:
-        """Whether a planner at this company counts on the authorisation where announced law offers it: held, or not yet decided.
+    def commit(self, month: int, bounded: bool = True) -> None:
+        """Order the company's share of a later month's supply, as far as sites due by then will need it and money allows.
 
-        Only what is decided by today matters, so a law that differs later changes nothing now.
+        What it does not take goes to other buyers, so world supply closes.
         """
-        return self.static.allow_uveu and (self.now < self.decided_on[company] or self.granted(company))
+        for (k, v), queue in self.queues.items():
+            reaches = int(self.static.supply_ppm[month])
+            offered = [chips * reaches // PPM for chips in self.draws.deliveries[month, k].tolist()]
+            if bounded and v == 0:
+                income = int(self.draws.chip_money[month, k])
+                # Unspent money is kept, up to a year of it.
+                self.chip_money[k] = min(self.chip_money[k] + income, 12 * income)
+            if bounded:
+                need = self.planned_need(k, v, self.month_starts[month] + self.draws.stock_ahead)
+                room = need - queue.held_watts() - self.on_order[k, v]
+            for a in reversed(queue.generations):  # the newest first
+                if not offered[a]:
+                    continue
+                taken = offered[a]
+                if bounded:
+                    taken = min(taken, max(room, 0) // self.watts[a])
+                    if self.static.allow_money_bound:
+                        taken = min(taken, self.chip_money[k] // self.chip_kusd[a])
+                    room -= taken * self.watts[a]
+                    self.chip_money[k] -= taken * self.chip_kusd[a]
+                if taken:
+                    self.committed[month][k][a] = taken
+                    self.on_order[k, v] += taken * self.watts[a]
+                    self.record(k, Mark.COMMITTED, a, taken)
+                if declined := offered[a] - taken:
+                    self.record(k, Mark.DECLINED, a, declined)
 
-    def pledge(self, p: Project, tpp: int) -> None:
-        """Hold this much of the company's headroom for a cleared site; 0 lets it go."""
-        self.pledged[p.company][p.country] += tpp - p.pledged_tpp
-        p.pledged_tpp = tpp
+    def planned_need(self, company: int, vendor: int, until: int) -> int:
+        """Watts of chips for phases that wait for them or should be ready by a day."""
+        # A phase takes whole chips: its last one may be only partly used.
+        spare = max((self.watts[a] for a in self.queues[company, vendor].generations), default=1) - 1
+        coming = [f.mw16 for f in self.coming[company, vendor] if f.expected <= until or f.missing == 0]
+        return sum(coming) * WATTS_PER_SIXTEENTH + spare * len(coming)
 
-    def needed(self, p: Project) -> tuple[int, int]:
-        """What clearance is asked for: the accelerator, and TPP; what was stopped at shipment, or what the site will need."""
-        if p.refused_tpp:
-            return p.refused_item, p.refused_tpp
-        accelerator = self.generation(p)
-        return accelerator, -(-p.mw16 * WATTS_PER_SIXTEENTH // self.watts[accelerator]) * self.tpp[accelerator]
+    def receive(self, company: int, vendor: int, accelerator: int, chips: int) -> None:
+        """Chips enter a company's stock, and its footprint at home."""
+        self.queues[company, vendor].deliver(accelerator, chips)
+        self.regulator.received(company, chips * self.regulator.counted_tpp[accelerator])
 
-    def may_still_ship(self, p: Project) -> bool:
-        """Whether a cleared site would still pass under the law of today."""
-        return p.licence_rule >= 0 or self.passes(p, *self.needed(p), at_hand=p.refused_tpp > 0) is not None
+    def serve_soon(self, company: int, vendor: int) -> None:
+        """Serve a chip queue once in this instant, after releases, give-backs and rulings."""
+        if (company, vendor) not in self.serving and self.queues[company, vendor].line:
+            self.serving.add((company, vendor))
+            alarm = Alarm(self.env, self.env.now, Order.GRANT, company, stage=vendor)
+            alarm.callbacks.append(lambda _: self.serve(company, vendor))
 
-    def in_opening_fleet(self, p: Project) -> bool:
-        """Whether a site would have been online before the start, while the opening fleet still has room for it."""
-        rest = sum(self.length(p, stage) for stage in (Stage.SHIPPING, Stage.INSTALLATION, Stage.COMMISSIONING))
-        if self.now + rest > 0 or self.fleet_room[p.company] < p.mw16:
-            return False
-        self.fleet_room[p.company] -= p.mw16
-        return True
+    def serve(self, company: int, vendor: int) -> None:
+        """Hand whole claims to their phases."""
+        self.serving.discard((company, vendor))
+        for claim in self.queues[company, vendor].serve():
+            _, root, hop, index = claim.rank
+            _, granted = self.claims.pop((root, hop, index))
+            granted.succeed(claim)
 
-    def fits(self, p: Project, quantity: int) -> int | None:
-        """The TPP to ask for in a licence: all, or what the country's pot still holds if that is worth filing, or None."""
-        room = self.headroom(p.country)
-        if room is None or quantity <= room:
-            return quantity
-        return room if room and room * PPM >= self.draws.smallest_share_ppm * quantity else None
+    def ship_ahead(self) -> None:
+        """Before an announced restriction binds, phases near ready are shipped to as long as nothing asks for a licence."""
+        if not self.static.allow_front_loading:
+            return
+        now, draws = self.env.now, self.draws
+        last = min(now + draws.front_load_before, self.static.horizon - 1)
+        tightens = self.static.as_lists["tightens"][self.segment]
+        if not any(now < tick <= last for row in tightens for tick in row):
+            return
+        near = []
+        for f in (f for coming in self.coming.values() for f in coming):
+            p = f.project
+            tick = tightens[p.company][p.country]
+            if now < tick <= last and f.expected <= tick + draws.front_load_ready and f.missing and p.broken_ground:
+                near.append(f)
+                if f.asked == NOT_YET and self.regulator.passes(f, *self.regulator.needed(f)) is not None:
+                    self.regulator.ask(f)
+        Alarm(self.env, now, Order.GRANT).callbacks.append(lambda _: self.send_ahead(near))
 
-    def headroom(self, country: int) -> int | None:
-        """TPP left in the country's pot today, None where the law has no pot."""
-        limit = self.allocation[self.segment][country]
-        if limit == NO_POT:
-            return None
-        self.pots[country].open(self.window[self.segment][country])
-        return self.pots[country].headroom(limit)
+    def send_ahead(self, near: list[Phase]) -> None:
+        """Phases that are cleared by now gather chips ahead of their site."""
+        for f in near:
+            if f.cleared and not f.go.triggered:
+                f.go.succeed()
 
-    def pot_rule(self, country: int) -> int:
-        """The provision that sets the country's allocation today."""
-        return int(self.static.allocation_rule[self.segment, country])
+    # ------------------------------------------------------------------ the world around
 
-    def decision_tick(self, p: Project, accelerator: int, attempt: int) -> int:
-        """When the application just filed will be decided: review time, with the clock stopped during holds."""
-        static, now = self.static, self.now
-        posture = self.posture[self.segment][p.company][p.country][accelerator]
-        multiplier = read_table(static.review_spread[self.segment, posture], int(self.draws.licence_time[p.root, p.hop, attempt]))
-        decision = now + (int(static.review_median[self.segment, posture]) * multiplier >> FACTOR_BITS)
-        counted = now  # up to here the clock is settled; holds are in order of their beginning and may overlap
-        for begins, ends, covers in zip(static.hold_from.tolist(), static.hold_until.tolist(), static.hold_covers, strict=True):
-            if covers[p.country] and ends > counted and decision >= begins:
-                decision += ends - max(begins, counted)
-                counted = ends
-        return decision
+    def law_changes(self) -> Steps:
+        """Each change of law re-rules everyone waiting, and whoever was cleared without a licence."""
+        for segment in range(1, len(self.static.law_ticks)):
+            yield Alarm(self.env, int(self.static.law_ticks[segment]), Order.LAW)
+            self.segment = segment
+            rule = int(self.static.law_changes[segment])
+            self.rows.append((self.env.now, self.regulator.no_project, 0, 0, Stage.LAW, Mark.CHANGED, rule, -1, segment))
+            self.regulator.changed()
+
+    def crews_grow(self) -> Steps:
+        """Each year a company can have more under construction."""
+        for year in range(1, len(self.crew_limit)):
+            yield Alarm(self.env, self.year_starts[year], Order.RELEASE)
+            for k, crews in enumerate(self.crews):
+                crews.release(self.crew_limit[year][k] - self.crew_limit[year - 1][k])
+                self.send_crews(k)
+
+    def open_grid_queues(self) -> None:
+        """On the start date the queue of a rationed market holds as much work as an average newcomer's published wait."""
+        for m in self.rationed_markets:
+            backlog, step = int(self.draws.grid_backlog[m]), self.static.quarter_ticks
+            for i in range(0, backlog, step):
+                work = min(step, backlog - i)
+                self.grid[m].join((i + work - backlog, -1, i // step), work)
+            self.connect_next(m)
+
+    # ------------------------------------------------------------------ machinery
+
+    def run(self) -> Log:
+        """Play the replication to the horizon. The same inputs give the same log, order included."""
+        d, regulator = self.draws, self.regulator
+        for process in (
+            self.law_changes(),
+            self.months(),
+            self.crews_grow(),
+            regulator.other_importers(),
+            regulator.authorisations(),
+            regulator.frameworks(),
+            regulator.real_grants(),
+        ):
+            self.env.process(process)
+        self.rationed_markets = [m for m, explicit in enumerate(self.rationed) if explicit]
+        plans = (d.planned.tolist(), d.company.tolist(), d.vendor.tolist(), d.route.tolist(), d.phases.tolist())
+        for root, (planned, company, vendor, route, phases) in enumerate(zip(*plans, strict=True)):
+            sizes = tuple(d.phase_mw16[root, :phases].tolist())
+            self.env.process(self.develop(Project(root, 0, planned, company, vendor, route, sizes)))
+        self.env.run(until=self.static.horizon)
+        return to_log(self.rows)
+
+    def start(self, steps: Steps) -> simpy.Process:
+        """Begin a process that ends when the site is given up."""
+
+        def until_given_up() -> Steps:
+            try:
+                yield from steps
+            except simpy.Interrupt:
+                return
+
+        process: simpy.Process = self.env.process(until_given_up())
+        return process
+
+    def work(self, p: Project, stage: Stage, f: Phase | None = None) -> Steps:
+        """Time passes because something is being done; giving the site up ends it."""
+        self.mark(p, stage, Mark.START, f, pool=p.market)
+        try:
+            yield self.at(self.env.now + self.length(p, stage), Order.COMPLETION, p, f, stage)
+        except simpy.Interrupt:
+            self.mark(p, stage, Mark.HALTED, f, pool=p.market)
+            raise
+        self.mark(p, stage, Mark.END, f, pool=p.market)
+
+    def wait(self, p: Project, stage: Stage, event: simpy.Event, f: Phase | None = None, *, pool: int) -> Steps:
+        """Time passes because something is scarce or forbidden; giving the site up ends it. Returns what the event brings."""
+        self.mark(p, stage, Mark.START, f, pool=pool)
+        try:
+            value = yield event
+        except simpy.Interrupt:
+            self.mark(p, stage, Mark.HALTED, f, pool=pool)
+            raise
+        self.mark(p, stage, Mark.END, f, pool=pool)
+        return value
+
+    def until(self, tick: int, p: Project, f: Phase, stage: Stage) -> Steps:
+        """Nothing to record: the next building or tranche is finished at a tick."""
+        if tick > self.env.now:
+            yield self.at(tick, Order.COMPLETION, p, f, stage)
 
     def length(self, p: Project, stage: Stage) -> int:
         """Ticks a timed stage takes for this project, if it begins now."""
         timed = TIMED[stage]
-        ticks = self.median[timed][p.market] * self.spread[p.root][timed] >> FACTOR_BITS
+        ticks: int = self.median[timed][p.market] * self.spread[p.root][timed] >> FACTOR_BITS
         ticks = ticks * self.route_factor[p.route][timed] >> FACTOR_BITS
         if stage is Stage.INTERCONNECTION:
             ticks = ticks * self.luck_power[self.year()][p.country] >> FACTOR_BITS
@@ -502,188 +891,34 @@ class Expansion:
             return ticks * self.luck_construction[self.year()][p.country] >> FACTOR_BITS
         return ticks
 
+    def generation(self, f: Phase) -> int:
+        """The accelerator an application names: the vendor's main one in the month the phase should be ready."""
+        month = bisect_right(self.month_starts, max(f.expected, self.env.now)) - 1
+        return int(self.shipping_generation[f.vendor][min(max(month, 0), len(self.month_starts) - 2)])
+
+    def month(self) -> int:
+        """Index of the month now running, 0 before the start."""
+        return min(max(bisect_right(self.month_starts, self.env.now) - 1, 0), len(self.month_starts) - 2)
+
     def year(self) -> int:
         """Index of the calendar year now running, counted from that of the oldest plan."""
-        return bisect_right(self.year_starts, self.now) - 1
+        return bisect_right(self.year_starts, self.env.now) - 1
 
-    # ------------------------------------------------------------------ the world around
+    def at(self, tick: int, order: Order, p: Project, f: Phase | None = None, stage: Stage = Stage.PROJECT) -> Alarm:
+        """An alarm of this project or phase."""
+        return Alarm(self.env, tick, order, p.root, p.hop, 0 if f is None else f.index, stage)
 
-    def law_changes(self) -> Steps:
-        """Each change of law re-rules everyone waiting."""
-        for segment in range(1, len(self.law_ticks)):
-            yield Alarm(self.env, self.law_ticks[segment], Order.LAW)
-            self.segment = segment
-            self.record(-1, 0, Stage.LAW, Mark.CHANGED, int(self.static.law_changes[segment]), -1, segment)
-            self.wake()
+    def call(self, tick: int, order: Order, p: Project, f: Phase | None, stage: Stage, then: Any) -> None:
+        """Do something at a tick, if that is before the horizon."""
+        if tick < self.static.horizon:
+            self.at(tick, order, p, f, stage).callbacks.append(lambda _: then())
 
-    def deliveries(self) -> Steps:
-        """At the beginning of each month chips reach the companies' stocks, at home.
+    def mark(
+        self, p: Project, stage: Stage, mark: Mark, f: Phase | None = None, *, rule: int = -1, pool: int = -1, quantity: int = 0
+    ) -> None:
+        """Write an event of a project or of one of its phases to the log."""
+        self.rows.append((self.env.now, p.root, p.hop, 0 if f is None else f.index, stage, mark, rule, pool, quantity))
 
-        Chips under way on the start date reach sites beforehand, by the time it takes to ship and install them.
-        """
-        yield Alarm(self.env, -self.draws.under_way_ticks, Order.RELEASE)
-        for (k, v), queue in self.queues.items():
-            for a in queue.generations:
-                self.receive(k, queue, a, int(self.draws.under_way[k, a]))
-            self.serve_soon(k, v)
-        for month in range(len(self.month_starts) - 1):
-            yield Alarm(self.env, self.month_starts[month], Order.RELEASE)
-            for (k, v), queue in self.queues.items():
-                if month == 0:
-                    for a in queue.generations:
-                        self.receive(k, queue, a, int(self.draws.opening_stock[k, a]))
-                offered = {a: int(self.draws.deliveries[month, k, a]) for a in queue.generations}
-                room = self.planned_need(k, v) - queue.held_watts()
-                for a in reversed(queue.generations):  # the newest first
-                    taken = min(offered[a], max(room, 0) // self.watts[a])
-                    room -= taken * self.watts[a]
-                    if taken:
-                        self.receive(k, queue, a, taken)
-                        self.record(-1 - k, 0, Stage.CHIPS, Mark.DELIVERED, -1, a, taken)
-                    if declined := offered[a] - taken:
-                        self.record(-1 - k, 0, Stage.CHIPS, Mark.DECLINED, -1, a, declined)
-                self.serve_soon(k, v)
-            self.wake()
-
-    def planned_need(self, company: int, vendor: int) -> int:
-        """Watts of chips for sites that wait for them or should be ready within the months a company stocks ahead."""
-        until = self.now + self.draws.stock_ahead
-        coming = self.coming[company, vendor].values()
-        # A site takes whole chips: its last one may be only partly used.
-        spare = max((self.watts[a] for a in self.queues[company, vendor].generations), default=1) - 1
-        return sum(p.mw16 * WATTS_PER_SIXTEENTH + spare for p in coming if not p.branches_left or p.expected_ready <= until)
-
-    def receive(self, company: int, queue: ChipQueue, accelerator: int, chips: int) -> None:
-        """Chips enter a company's stock, and its footprint at home."""
-        queue.deliver(accelerator, chips)
-        self.owned[company][self.static.home] += chips * self.counted_tpp[accelerator]
-
-    def authorisations(self) -> Steps:
-        """When a company is authorised, what it exported while quantities only counted becomes part of its authorised holding."""
-        for tick, company in sorted((tick, k) for k, tick in enumerate(self.authorised_from)):
-            if tick >= self.static.horizon:
-                return
-            yield Alarm(self.env, tick, Order.RELEASE)
-            for country, window in enumerate(self.window[self.segment]):
-                offered = (self.static.uveu_rule[self.segment, company, country] >= 0).any()
-                if not offered or self.pots[country].window != window:
-                    continue
-                if early := self.counted_early.pop((company, country, window), 0):
-                    self.pots[country].used -= early
-                    self.record(-1 - company, 0, Stage.AUTHORISATION, Mark.DRAWN, self.pot_rule(country), country, -early)
-
-    def other_importers(self) -> Steps:
-        """Other importers draw on the countries' pots at the beginning of each quarter, as far as there is room."""
-        for quarter, tick in enumerate(self.static.quarter_starts.tolist()):
-            yield Alarm(self.env, tick, Order.GRANT)
-            for country, asked in enumerate(self.static.other_importers[quarter].tolist()):
-                counts = bool(self.static.allocation_counts[self.segment, country])
-                room = asked if counts else self.headroom(country)
-                if room and asked and (taken := min(room, asked)):
-                    if counts:  # counted already, limited later
-                        self.pots[country].open(self.window[self.segment][country])
-                        self.pots[country].used += taken
-                    else:
-                        self.pots[country].draw(taken, self.allocation[self.segment][country])
-                    self.record(-1, 0, Stage.OTHER_IMPORTERS, Mark.DRAWN, self.pot_rule(country), country, taken)
-
-    def serve_soon(self, company: int, vendor: int) -> None:
-        """Serve a chip queue once in this instant, after releases, give-backs and rulings."""
-        if (company, vendor) not in self.serving:
-            self.serving.add((company, vendor))
-            alarm = Alarm(self.env, self.now, Order.GRANT, company, 0, vendor)
-            alarm.callbacks.append(lambda _: self.serve(company, vendor))
-
-    def serve(self, company: int, vendor: int) -> None:
-        """Hand whole claims to their projects."""
-        self.serving.discard((company, vendor))
-        for claim in self.queues[company, vendor].serve():
-            _, root, hop = claim.rank
-            _, granted = self.claims.pop((root, hop))
-            granted.succeed()
-
-    # ------------------------------------------------------------------ machinery
-
-    def run(self) -> Log:
-        """Play the replication to the horizon. The same inputs give the same log, order included."""
-        d = self.draws
-        self.env.process(self.law_changes())
-        self.env.process(self.deliveries())
-        self.env.process(self.other_importers())
-        self.env.process(self.authorisations())
-        for root in range(len(d.names)):
-            plan = (int(d.planned[root]), int(d.mw16[root]), int(d.company[root]), int(d.vendor[root]), int(d.route[root]))
-            self.env.process(self.develop(Project(root, 0, *plan)))
-        self.env.run(until=self.static.horizon)
-        return to_log(self.rows)
-
-    @property
-    def now(self) -> int:
-        """The tick."""
-        return cast(int, self.env.now)
-
-    def work(self, p: Project, stage: Stage) -> Steps:
-        """Time passes because something is being done; a halt ends it."""
-        self.mark(p, stage, Mark.START, pool=p.market)
-        end = self.now + self.length(p, stage)
-        try:
-            yield Alarm(self.env, end, Order.COMPLETION, p.root, p.hop, stage)
-        except simpy.Interrupt:
-            self.mark(p, stage, Mark.HALTED, pool=p.market)
-            return
-        if not p.abandoned:
-            self.mark(p, stage, Mark.END, pool=p.market)
-
-    def wait(self, p: Project, patience: int, until: int | None = None, listen: bool = True) -> Steps:
-        """Time passes because something is scarce or forbidden. Returns time, change (of law or month, if it listens)
-        or patience."""
-        woken = self.env.event()
-        if until is not None:
-            self._wake_at(woken, until, Order.RULING, p, "time")
-        if patience > self.now:
-            self._wake_at(woken, patience, Order.PATIENCE, p, "patience")
-        elif until is None:
-            return "patience"
-        if listen:
-            self.waiting[p.root, p.hop] = woken
-        answer = yield woken
-        self.waiting.pop((p.root, p.hop), None)
-        return answer
-
-    def _wake_at(self, woken: simpy.Event, tick: int, order: Order, p: Project, answer: str) -> None:
-        alarm = Alarm(self.env, tick, order, p.root, p.hop, Stage.CLEARANCE)
-        alarm.callbacks.append(lambda _: self._answer(woken, answer))
-
-    def _answer(self, woken: simpy.Event, answer: str) -> None:
-        if not woken.triggered:
-            woken.succeed(answer)
-
-    def wake(self) -> None:
-        """Tell everyone waiting for clearance that something changed, in order of project."""
-        for key in sorted(self.waiting):
-            if not self.waiting[key].triggered:
-                self.waiting[key].succeed("change")
-
-    def at(self, tick: int, order: Order, p: Project, stage: Stage = Stage.PROJECT) -> Alarm:
-        """An alarm of this project."""
-        return Alarm(self.env, tick, order, p.root, p.hop, stage)
-
-    def branch_done(self, p: Project) -> None:
-        """Power or shell is there; when both are, the site is ready."""
-        p.branches_left -= 1
-        if not p.branches_left and not p.abandoned:
-            p.ready = self.now
-            self.mark(p, Stage.PROJECT, Mark.READY, pool=p.market, quantity=p.mw16)
-
-    def mark(self, p: Project, stage: Stage, mark: Mark, *, rule: int = -1, pool: int = -1, quantity: int = 0) -> None:
-        """Write an event of a project to the log."""
-        self.rows.append((self.now, p.root, p.hop, 0, stage, mark, rule, pool, quantity))
-
-    def record(self, root: int, hop: int, stage: Stage, mark: Mark, rule: int, pool: int, quantity: int) -> None:
-        """Write an event of no project: root -1 the world, -1 - k company k."""
-        self.rows.append((self.now, root, hop, 0, stage, mark, rule, pool, quantity))
-
-    def _open_fleet(self) -> None:
-        for k, fleet in enumerate(self.draws.fleet_chips):
-            for country, tpp in enumerate((fleet * self.static.counted_tpp).sum(axis=1).tolist()):
-                self.owned[k][country] += int(tpp)
+    def record(self, company: int, mark: Mark, accelerator: int, chips: int) -> None:
+        """Write a movement of a company's chips to the log."""
+        self.rows.append((self.env.now, -1 - company, 0, 0, Stage.CHIPS, mark, -1, accelerator, chips))

@@ -38,6 +38,7 @@ UNITS: dict[str, str] = {
     "days": "calendar days",
     "date": "a date, YYYY-MM-DD",
     "multiple": "multiple of another number",
+    "log_sd": "standard deviation of the natural logarithm",
     "count": "whole things",
     "usd": "US dollars",
     "usd_per_year": "US dollars per year",
@@ -51,6 +52,8 @@ UNITS: dict[str, str] = {
     "items": "item classes joined by ` + `",
 }
 WHOLE = ("tpp", "count", "tpp_per_quarter")
+GROWTH = "growth_per_year"
+"""Ending of the leaves that make another grow each 1 January, from the first one on which they are stated"""
 
 PROFILES = (
     "fy2023", "chips_normal", "backlog_2025", "deal_2025", "fast_track", "stage_clock", "veu_target", "veu_realistic",
@@ -769,6 +772,8 @@ def _leaf(reader: _Reader, section: str, key: str, entry: LeafEntry, as_of: date
             reader.complain(
                 (*field, "sweep"), f"is {shown(list(entry.sweep))}; the smallest and the largest value, around {values}"
             )
+    if key.endswith(GROWTH) and steps and steps[0][0] == date.min:
+        reader.complain(field, "is a growth without a first day; write `steps:` whose first has a `from:`")
     if len(reader.problems) > before:
         return None
     return DatedLeaf(
@@ -1112,7 +1117,8 @@ def _check_outcomes(reader: _Reader, regime: Regime) -> None:
 
 
 def with_changes(regime: Regime, changes: Mapping[str, Any]) -> Regime:
-    """The regime with some leaves set to one value at all dates (a scenario's own supposition: kind assumed).
+    """The regime with some leaves set to one value at all dates for which it states them (a scenario's own supposition: kind
+    assumed).
 
     Raises ValueError naming the nearest leaf, or what its unit allows.
     """
@@ -1126,5 +1132,5 @@ def with_changes(regime: Regime, changes: Mapping[str, Any]) -> Regime:
         if wrong := _value_problem(key, old.unit, value):
             raise ValueError(f"{key} is {shown(value)}; {wrong}")
         first = replace(old.steps[0][1], value=value, kind="assumed", reason="set by the scenario", file="scenario", line=0)
-        leaves[key] = replace(old, steps=((date.min, first),), readings={})
+        leaves[key] = replace(old, steps=((old.steps[0][0], first),), readings={})
     return replace(regime, leaves=leaves)

@@ -40,7 +40,7 @@ from simulator.regimes import regime_ids as regime_ids
 from simulator.resources import shipped
 from simulator.yamlfile import MAX_BYTES, FieldPath, dotted, parse_yaml, printable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Part of every content hash: raised when the meaning of a field changes."""
 
 FIRST_DAY = date(2023, 1, 1)
@@ -69,6 +69,8 @@ Table: TypeAlias = Literal[
 ]
 TABLES: tuple[str, ...] = get_args(Table)
 EFFECTS = ("set", "multiply", "add")
+FORESEEN = ("supply", "companies")
+"""Tables that companies plan on by what they expect: only there does it matter since when a change is known"""
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9_./-]*$"
@@ -386,11 +388,17 @@ class InputChange(_Closed):
     set: OptionalNumber = Field(None, description="New middle value, in the unit of the row; its range moves in proportion.")
     multiply: Factor = Field(None, description="Factor on the value and its range: above 0, up to 100 (1.5: half as much again).")
     add: OptionalNumber = Field(None, description="Added to the value and its range, in the unit of the row.")
+    known_from: OptionalDay = Field(
+        None,
+        description="Day (YYYY-MM-DD) on which companies learn of the change: what they plan before it follows the unchanged inputs. "
+        f"For the tables {' and '.join(FORESEEN)} only. Null: always known.",
+    )
     reason: Reason = Field(description="Why: plain words, at most 400 characters.")
 
     @model_validator(mode="after")
     def _agrees(self) -> InputChange:
-        given = {name: getattr(self, name) for name in EFFECTS} | {"from": self.period_from, "to": self.period_to}
+        given = {name: getattr(self, name) for name in (*EFFECTS, "table", "known_from")}
+        given |= {"from": self.period_from, "to": self.period_to}
         for _, message in change_problems(given):
             _wrong(message)
         return self
@@ -439,6 +447,17 @@ class Mechanisms(_Closed):
     relocation: Switch = Field(True, description="A company whose project is stuck or refused may move it to another market.")
     uveu: Switch = Field(True, description="Universal validated end users: the company-wide authorisation with footprint ratios.")
     lpp: Switch = Field(True, description="License Exception LPP: small quantities per consignee and calendar year.")
+    nveu: Switch = Field(True, description="National validated end users: an authorisation for one country with a cap.")
+    rationing: Switch = Field(
+        True, description="Grid capacity of the largest markets is handed out in a queue; off: a distribution."
+    )
+    bridging: Switch = Field(True, description="Sites may run on on-site generation until the grid comes.")
+    crew_limit: Switch = Field(True, description="A company can have only so many MW under construction at once.")
+    front_loading: Switch = Field(True, description="Companies ship ahead of an announced restriction to sites near ready.")
+    classification: Switch = Field(True, description="Some chips need a formal classification before the first filing.")
+    review_queue: Switch = Field(True, description="Applications wait for a reviewer; off: the queue is always empty.")
+    security: Switch = Field(True, description="Controlled sites need a security acceptance before chips may be shipped.")
+    money_bound: Switch = Field(True, description="Chips are bought only as far as the AI budget pays for them.")
     luck: Switch = Field(True, description="Random spread of single projects, permits, queues and decisions; off: medians.")
     assumptions: Switch = Field(True, description="Uncertain inputs vary between replications; off: their middle values.")
 
@@ -607,6 +626,9 @@ def change_problems(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     first, last = given.get("from"), given.get("to")
     if isinstance(first, date) and isinstance(last, date) and first > last:
         found.append(("to", f"{last} lies before `from` ({first}); write the earlier date first"))
+    if given.get("known_from") is not None and given.get("table") in TABLES and given["table"] not in FORESEEN:
+        message = f"is for the tables {' and '.join(FORESEEN)}, on which companies plan; what {given['table']} holds is met, not planned"
+        found.append(("known_from", f"{message}; leave it out"))
     return found
 
 
@@ -692,7 +714,8 @@ def change_in_words(change: InputChange) -> str:
         "add": f"add {amount} to {what} of {who}",
     }[change.effect]
     first = f" from {change.period_from}" if change.period_from else ""
-    return act + first + (f" to {change.period_to}" if change.period_to else "")
+    known = f", known from {change.known_from}" if change.known_from else ""
+    return act + first + (f" to {change.period_to}" if change.period_to else "") + known
 
 
 def value_in_words(value: Any) -> str:
@@ -830,6 +853,7 @@ def canonical(scenario: Scenario) -> dict[str, Any]:
                 "to": _plain(change.period_to),
                 change.effect: change.amount,
             }
+            | ({"known_from": _plain(change.known_from)} if change.known_from else {})
             for change in scenario.changes
         ],
         "mechanisms": {name: getattr(scenario.mechanisms, name) for name in Mechanisms.model_fields},
@@ -874,6 +898,7 @@ def to_yaml(scenario: Scenario) -> str:
             "from": change.period_from,
             "to": change.period_to,
             change.effect: change.amount,
+            "known_from": change.known_from,
             "reason": change.reason,
         }
         written["inputs"].append({key: value for key, value in row.items() if value is not None and value != ""})

@@ -1,7 +1,8 @@
 """What an engine is given: `Static` (one a scenario) and `Draws` (one a replication). Integers only; no files, no chance inside.
 
 `simulator.compile` builds both; the engines read nothing else. Index sizes used below:
-S law segments, C countries, M markets, A accelerators, V vendors, K companies, R projects, T months, Q quarters, P provisions.
+S law segments, C countries, M markets, A accelerators, V vendors, K companies, R projects, F phases of a project, T months,
+Q quarters, N filings of a company in a country, P provisions.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import IntEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.units import LARGEST
+from simulator.units import DAYS_PER_YEAR, FACTOR_ONE, LARGEST, TICKS_PER_DAY
 
 if TYPE_CHECKING:
-    from simulator.spillovers import ChinaPaths, ChinaPolicy
+    from simulator.spillovers import AfterRun, ChinaPaths, ChinaPolicy
 
 Ints = NDArray[np.int64]
 
@@ -55,6 +57,17 @@ class Timed(IntEnum):
     COMMISSIONING = 7
 
 
+class Workload(IntEnum):
+    """What a cluster is planned for: training goes where power comes soonest, inference where the users are."""
+
+    TRAINING = 0
+    INFERENCE = 1
+
+
+PHASES = 12
+"""Most phases of one project."""
+FILINGS = 64
+"""Most applications of one company for one country in one run."""
 NO_POT = -1
 FACTOR_BITS = 20
 BARRED = -(1 << 50)
@@ -120,7 +133,11 @@ class Static:
     """(S, K, C, A) `Posture`"""
     lpp_rule: Ints
     uveu_rule: Ints
+    nveu_rule: Ints
     """(S, K, C, A) the provision with the exception or authorisation that may take the licence's place, -1 = none"""
+    tightens: Ints
+    """(S, K, C) first tick at which, by what is announced on the segment's first day, the newest chip will need a licence there
+    and does not today; the horizon if never. What companies hurry to ship ahead of"""
     law_changes: Ints
     """(S,) a provision that differs from the segment before, or -1"""
     outlook: Ints
@@ -144,15 +161,26 @@ class Static:
     allocation_rule: Ints
     """(S, C) the provision that sets the pot, -1 = none"""
     other_importers: Ints
-    """(Q, C) TPP asked for by other importers at each quarter start from the start date"""
+    """(Q, C) TPP asked for by other importers at each quarter start from the start date, real grants to them included where the
+    scenario lays those over its own"""
     approve_below: Ints
     """(S, 6) threshold on the outcome draw by posture: below it approved"""
     deny_above: Ints
     """(S, 6) at or above it denied; between the two returned without action"""
     review_median: Ints
-    """(S, 6) ticks from filing to decision by posture"""
-    review_spread: Ints
-    """(S, 6, 1025) multiplier table in 2**-20 (quantiles of a lognormal with median one)"""
+    """(S, 6) ticks from filing to decision by posture, as published or assumed for the sum of all parts: what companies expect"""
+    clock_median: Ints
+    """(S, 6) ticks of the interagency clock alone, fitted so that queue, clock and stops together meet the stated profile"""
+    clock_spread: Ints
+    """(1025,) multiplier table in 2**-20 of the clock's length"""
+    stop_below: Ints
+    """(S, 6) threshold on a draw below which the clock is stopped once"""
+    stop_median: Ints
+    """(S, 6) ticks of such a stop"""
+    stop_spread: Ints
+    """(1025,) multiplier table in 2**-20"""
+    background_a_year: Ints
+    """(S,) advanced-computing applications of others a year under this law, before the replication's own factor"""
     hold_from: Ints
     hold_until: Ints
     """(H,) periods without decisions"""
@@ -168,16 +196,102 @@ class Static:
     """(K,) threshold"""
     authorisation_usd_a_year: Ints
     """(S,) a company's cost of keeping it"""
+    nveu_cap: Ints
+    """(S,) TPP a national authorisation may have installed in a country by the quarter then running, 0 = none offered"""
+    nveu_median: Ints
+    """(S,) ticks from application to decision, the expected length of the host's assurances among them"""
+    nveu_spread: Ints
+    """(1025,) multiplier table in 2**-20"""
+    nveu_grant: Ints
+    """(S,) threshold"""
+    deal_announced: Ints
+    """(C,) tick at which a deal with the country is announced whose framework is still to be negotiated; the horizon if none"""
+    deal_median: Ints
+    """(C,) ticks from announcement to framework; before it nothing may be filed"""
+    deal_spread: Ints
+    """(1025,) multiplier table in 2**-20"""
+    deal_tranches: Ints
+    """(S,) parts in which a licence under a deal is released, one a quarter; 1 = at once"""
+    deal_acceptance: Ints
+    """(S,) ticks of a site's security acceptance under a deal, after the licence"""
+    grant_tick: Ints
+    grant_company: Ints
+    grant_country: Ints
+    grant_tpp: Ints
+    grant_rule: Ints
+    """(G,) dated real grants to the four companies (the overlay of history), empty unless the scenario asks for it"""
+    # money and model weights: read after the run only
+    revenue_share_ppm: Ints
+    """(S, C) share of a sale into the country that goes to the United States as a condition of the licence"""
+    tariff_ppm: Ints
+    """(S,) tariff on the price of covered chips that pass through the United States on their way abroad"""
+    tariff_covers: Ints
+    """(S, A) 1 for the chips the tariff is on: those of the band of the January 2026 rule"""
+    matching_ppm: Ints
+    """(S, C) investment in the United States that a deal asks for each dollar invested in the country"""
+    weights_rule: Ints
+    """(S, K, C) the provision that asks a licence for controlled model weights (ECCN 4E091) there, -1 = none needed"""
+    weights_admits: Ints
+    """(S, K, C) what may stand for that licence at a site: 1 the universal, 2 the national authorisation, 3 either, 0 neither"""
+    weights_threshold: Ints
+    """(S,) operations in units of 1e20 from which closed weights are controlled, before the best open model; 0 = no control"""
+    weights_follow_open: Ints
+    """(S,) 1 if the threshold rises with the operations of the best open model"""
+    tuned_share_ppm: Ints
+    """(S,) extra operations, as a share of the original ones, from which a tuned open model is controlled; 0 = no control"""
+    tuned_threshold: Ints
+    """(S,) extra operations in units of 1e20 from which it is controlled; 0 = no control"""
+    tuned_by_both: Ints
+    """(S,) 1 if both must be reached, 0 if either is enough"""
+    tuned_disputed_ppm: Ints
+    """(S,) chance that the control of a tuned model is disputed"""
+    bridging_allowed: Ints
+    """(M,) 1 where a site may run on its own generation until the grid comes; 0 where nothing is known of it"""
+    rationed: Ints
+    """(M,) 1 in the largest markets, where grid capacity is handed out in an explicit queue"""
+    newest: Ints
+    """(S,) the accelerator with the largest TPP that ships when a segment begins: what planners look at"""
+    typical_tpp: int
+    """TPP of a phase of middle size filled with the newest chip of the first month: what planners check headroom for"""
+    forced_until: int
+    """Tick up to which announced projects abroad are bound to their country: the day the scenario leaves history, whose policies
+    brought them about"""
+    supply_ppm: Ints
+    """(T,) chips that reach the four companies each month over what the inputs say: less where the law calls forth retaliation"""
+    site_notice: Ints
+    """(S,) ticks between telling the authority of a new site and the first shipment under the universal authorisation"""
+    verification: Ints
+    """(S,) ticks that location verification adds before chips may leave for a controlled site"""
+    authorisation_again: int
+    """Ticks from a refusal of the universal authorisation to the next application"""
+    quarter_ticks: int
+    """Ticks between two tranches of a deal's licence: a quarter of a year"""
 
     allow_relocation: bool
     allow_uveu: bool
     allow_lpp: bool
+    allow_nveu: bool
+    allow_rationing: bool
+    allow_bridging: bool
+    allow_crew_limit: bool
+    allow_front_loading: bool
+    allow_classification: bool
+    allow_review_queue: bool
+    allow_security: bool
+    allow_money_bound: bool
 
     china: ChinaPolicy | None = None
     """What the law means for China's compute, by month; read after the run only"""
 
     def __post_init__(self) -> None:
         check_bounds(self)
+
+    @cached_property
+    def as_lists(self) -> dict[str, Any]:
+        """Every array as nested lists: indexing a NumPy array costs ten times as much in a scalar loop. Made once a scenario."""
+        large = {"clock_spread", "stop_spread", "nveu_spread", "deal_spread", "authorisation_spread"}
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in large}
+        return {name: value.tolist() for name, value in values.items() if isinstance(value, np.ndarray)}
 
 
 @dataclass(frozen=True)
@@ -204,22 +318,92 @@ class Draws:
     luck_power: Ints
     luck_construction: Ints
     """(years, C) multiplier in 2**-20 by calendar year from that of `earliest`"""
+    workload: Ints
+    """(R,) `Workload`"""
+    phases: Ints
+    """(R,) number of phases, 1 to PHASES"""
+    phase_mw16: Ints
+    """(R, F) IT load of each phase; a row sums to `mw16`, zero beyond the last phase"""
+    shell_offset: Ints
+    """(R, F) ticks from the first phase's shell to that of each phase, rising from 0"""
+    power_offset: Ints
+    """(R, F) ticks from first power to the energisation tranche that serves each phase, rising from 0"""
+    campus_mw16: Ints
+    """(R,) size to which a campus founded by this project may grow; read after the run only"""
     patience: Ints
-    """(R,) ticks a ready shell waits for clearance"""
-    relocates: Ints
-    """(R, hops) 1 if the company looks for another site when patience ends or a refusal comes"""
+    """(R,) ticks a ready phase waits for clearance before the company looks at its options"""
+    patience_power: Ints
+    """(R,) ticks beyond its own date that a company waits for power before it looks at its options"""
+    optimism: int
+    """A company's own estimate of a duration over the median, in 2**-20"""
+    security: Ints
+    """(R,) ticks from site control to the security acceptance of a controlled site"""
     refile: Ints
-    """(R,) ticks from a return to the next filing"""
-    licence_time: Ints
+    """(K, C, N) ticks from a return or denial to the next filing"""
+    licence_work: Ints
+    """(K, C, N) ticks of a reviewer's work on an application (exponential)"""
+    licence_clock: Ints
+    licence_stop: Ints
+    licence_stop_length: Ints
     licence_outcome: Ints
-    """(R, hops, filings) uniform 62-bit integers"""
+    """(K, C, N) uniform 62-bit integers: length of the clock, whether it stops, for how long, and the decision"""
+    reviewers: int
+    office_gaps: Ints
+    """(B,) unit-rate exponential gaps between the applications of others, in 2**-20, from a year before the start"""
+    office_work: Ints
+    """(B,) ticks of a reviewer's work on each"""
+    office_factor: int
+    """Applications of others over the number the law's data states, in 2**-20"""
+    classification: Ints
+    """(K, A) ticks a formal classification takes before the first filing that names the chip; 0 where none is needed"""
     authorisation_time: Ints
     authorisation_outcome: Ints
-    """(K,)"""
+    """(K, applications) uniform 62-bit integers; the outcome has a part common to all companies"""
+    authorisation_kept: Ints
+    """(K,) ticks from the grant to a revocation; beyond any horizon where none comes"""
+    nveu_time: Ints
+    nveu_outcome: Ints
+    """(K, C)"""
+    deal_time: Ints
+    """(C,) uniform 62-bit integers: how long a deal is negotiated"""
     deliveries: Ints
     """(T, K, A) chips offered to each company at the beginning of each month"""
+    commitment_months: int
+    """Months before delivery at which a company commits to chips, or lets them go to other buyers"""
+    chip_money: Ints
+    """(T, K) thousands of USD that each month adds to what a company may spend on chips with their servers and network"""
     stock_ahead: int
-    """Ticks ahead for which a company stocks chips: what is offered beyond the need of sites ready by then goes to other buyers"""
+    """Ticks beyond delivery for which a company stocks chips: it commits to no more than sites expected by then will need"""
+    grid_ticks: Ints
+    """(M,) ticks a rationed market takes to connect 1/16 MW of IT of the four companies"""
+    grid_backlog: Ints
+    """(M,) ticks of work already in the queue of a rationed market on the start date"""
+    grid_works: Ints
+    """(M,) least ticks from a request to energisation in a rationed market"""
+    crew_limit: Ints
+    """(years, K) 1/16 MW of IT a company can have under construction at once, by calendar year from that of `earliest`"""
+    bridge_supply: Ints
+    """(T,) 1/16 MW of on-site generation that reaches the four companies together each month"""
+    bridge_lead: Ints
+    """(R,) ticks from the assignment of on-site generation to power"""
+    bridge_trigger: int
+    """Ticks by which power must be expected after the shell before a company bridges"""
+    front_load_before: int
+    """Ticks before a restriction binds at which companies begin to ship ahead"""
+    front_load_ready: int
+    """Ticks after that date by which a site must be expected ready to be shipped to ahead"""
+    licence_validity: int
+    """Ticks for which a licence may be used"""
+    licence_forecast: int
+    """Ticks beyond the filing lead for whose sites an application asks at once"""
+    let_after: int
+    """Ticks after which a finished shell without chips is let to other use"""
+    planning_horizon: int
+    """Ticks ahead for which a company values a site when it looks at its options"""
+    value_usd: int
+    """USD a day that 1/16 MW of IT in service is worth to the company"""
+    recovery_ppm: int
+    """Share of sunk cost that comes back when a site is given up"""
     opening_stock: Ints
     """(K, A) chips in stock on the start date"""
     under_way: Ints
@@ -240,6 +424,8 @@ class Draws:
     largest_hop: int
     choice_per_year: int
     """Score of one more year of expected wait, in 2**-20 (negative)"""
+    choice_training: int
+    """How much more a training site minds a year of wait for power, as a multiple in 2**-20"""
     price_usd: Ints
     """(A,) per chip"""
     it_overhead_ppm: int
@@ -256,8 +442,26 @@ class Draws:
     """A company's cost of applying for a universal authorisation"""
     security_ppm: int
     """Extra cost of a site under licence or authorisation, share of the shell's cost"""
+    opex_usd_per_mw: Ints
+    """(M,) energy, staff and upkeep of a running MW of IT a year"""
+    rent_usd_per_mw: int
+    """Rent of a leased shell, per MW of IT a year"""
+    bridge_usd_per_mwh: int
+    """Extra cost of on-site generation over the grid, per MWh in thousandths of a USD"""
+    load_factor_ppm: int
+    """Average load over design IT load"""
+    freight_ppm: int
+    """Freight and insurance, share of the chips' price"""
+    idle_chip_ppm: int
+    """Cost of capital and storage of chips in stock, share of their price a year"""
+    discount_ppm: int
+    """Real discount rate a year"""
+    design_ratio_ppm: int
+    """Peak load of the facility over its IT load"""
     china: ChinaPaths | None = None
     """This replication's paths of China's compute; read after the run only"""
+    after_run: AfterRun | None = None
+    """Inputs that only the measuring of a finished run reads"""
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -280,13 +484,49 @@ def read_table(table: Any, u: int) -> int:
     return low + ((int(table[i + 1]) - low) * fraction >> FACTOR_BITS)
 
 
-def authorisation_ticks(static: Static, draws: Draws) -> tuple[list[int], list[int]]:
-    """(decided, held from) by company: when its application for the universal authorisation is decided, and from when it holds
-    one (the horizon if it is refused)."""
-    decided, held = [], []
+def authorisation_ticks(static: Static, draws: Draws) -> tuple[list[int], list[int], list[int]]:
+    """(decided, held from, held until) by company: when its last application for the universal authorisation is decided, from when
+    it holds one (the horizon if it is refused each time), and when it loses it (the horizon if it does not)."""
+    decided, held, until = [], [], []
     for k in range(len(static.companies)):
-        multiplier = read_table(static.authorisation_spread[k], int(draws.authorisation_time[k]))
-        decided.append(int(static.authorisation_applied[k]) + (int(static.authorisation_median[k]) * multiplier >> FACTOR_BITS))
-        granted = int(draws.authorisation_outcome[k]) < int(static.authorisation_grant[k])
-        held.append(decided[-1] if granted else static.horizon)
-    return decided, held
+        applied = int(static.authorisation_applied[k])
+        granted = False
+        for time, outcome in zip(draws.authorisation_time[k].tolist(), draws.authorisation_outcome[k].tolist(), strict=True):
+            multiplier = read_table(static.authorisation_spread[k], time)
+            tick = applied + (int(static.authorisation_median[k]) * multiplier >> FACTOR_BITS)
+            granted = outcome < int(static.authorisation_grant[k])
+            if granted or tick >= static.horizon:
+                break
+            applied = tick + static.authorisation_again
+        decided.append(tick)
+        held.append(tick if granted and applied < static.horizon else static.horizon)
+        until.append(min(held[-1] + int(draws.authorisation_kept[k]), static.horizon))
+    return decided, held, until
+
+
+def deal_ticks(static: Static, draws: Draws) -> list[int]:
+    """(C,) tick from which a destination's deal lets companies file; the past where nothing is to be negotiated."""
+    framed = []
+    for announced, median, u in zip(
+        static.deal_announced.tolist(), static.deal_median.tolist(), draws.deal_time.tolist(), strict=True
+    ):
+        negotiated = announced + (median * read_table(static.deal_spread, u) >> FACTOR_BITS)
+        framed.append(negotiated if announced < static.horizon else static.earliest)
+    return framed
+
+
+def office_cases(static: Static, draws: Draws) -> tuple[list[int], list[int]]:
+    """Applications of others: (ticks of arrival, ticks of work), in order, from a year before the start to the horizon.
+
+    A Poisson stream whose yearly rate is the law's number times the replication's factor: unit-rate gaps are stretched by the
+    cumulated rate (time change), so that another law moves arrivals but not their luck.
+    """
+    year = round(DAYS_PER_YEAR * TICKS_PER_DAY)
+    first = -year
+    edges = np.append(np.maximum(static.law_ticks, first), static.horizon)
+    rate = static.background_a_year * (draws.office_factor / FACTOR_ONE) / year
+    mass = np.append(0.0, np.cumsum(rate * np.maximum(np.diff(edges), 0)))
+    at = np.cumsum(draws.office_gaps) / FACTOR_ONE
+    at = at[at < mass[-1]]
+    arrivals = np.interp(at, mass, edges.astype(np.float64)).astype(np.int64)
+    return arrivals.tolist(), draws.office_work[: len(arrivals)].tolist()

@@ -44,6 +44,8 @@ TABLES = (
     "countries", "markets", "companies", "fleets", "footprint", "announcements",
     "accelerators", "supply", "costs", "process", "statistics", "calibration",
 )  # fmt: skip
+RECORDS = ("comparisons", "parameter_log", "capacity_gaps")
+"""Files beside the tables that say something about inputs and are none themselves (read by `backtest`)"""
 COMPANIES = ("google", "microsoft", "aws", "oracle")
 VENDORS = ("nvidia", "google_tpu", "aws_trainium", "amd", "microsoft_maia")
 CHIP_MAKERS = (*VENDORS, "huawei", "cambricon")
@@ -526,7 +528,7 @@ def load_world(folder: Path | None = None, as_known_on: date | None = None) -> W
     problems.extend(
         Problem(str(path), 0, "", f"is not a table{nearest(path.stem, TABLES)}; tables are {', '.join(TABLES)}")
         for path in sorted(folder.glob("*.csv"))
-        if path.stem not in TABLES
+        if path.stem not in (*TABLES, *RECORDS)
     )
     unique = _without_duplicates(values, problems)
     _check_references(unique, unreadable, problems)
@@ -798,7 +800,60 @@ NEEDS: tuple[Need, ...] = (
     Need("process", "budget_revision_sd_quarterly", "log_sd_per_quarter", ("world",)),
     Need("process", "budget_revision_common_share", "fraction", ("world",)),
     Need("process", "pause_probability", "probability_per_year", ("world",)),
-    Need("process", "relocation_probability_at_patience", "probability", ("world",)),
+    *(
+        Need("process", name, "days", ("world",))
+        for name in (
+            "energisation_tranche_interval_days", "grid_works_days", "bridge_if_power_later_days", "onsite_time_to_power_days",
+            "licence_forecast_days", "licence_review_work_days", "front_load_before_days", "front_load_ready_days", "refile_days", "classification_days",
+            "let_to_other_use_days",
+        )
+    ),
+    *(
+        Need("process", name, "mw_facility", ("world",))
+        for name in (
+            "first_phase_mw_facility", "phase_increment_mw_facility", "campus_size_median_mw_facility",
+            "energisation_tranche_mw_facility",
+        )
+    ),
+    *(
+        Need("process", name, "multiple", ("world",))
+        for name in (
+            "single_phase_below_first_phases", "choice_training_wait_multiple", "financing_over_ai_budget", "plan_over_expected_power",
+        )
+    ),
+    *(
+        Need("process", name, "fraction", ("world",))
+        for name in (
+            "grid_share_of_four", "onsite_supply_share_to_four", "sunk_cost_recovery",
+            "licence_review_most_utilisation",
+        )
+    ),
+    Need("process", "campus_size_log_sd", "log_sd", ("world",)),
+    Need("process", "onsite_spread_log_sd", "log_sd", ("world",)),
+    Need("process", "choice_log_per_relative_cost", "log_change", ("world",)),
+    Need("process", "rationed_markets", "count", ("world",)),
+    Need("process", "inference_share", "fraction", ("world",), periods=("2023", "2025", "2026")),
+    Need("process", "onsite_supply", "mw_facility_per_year", ("world",), periods=("2025", "2030")),
+    Need("process", "onsite_cost", "usd_per_mwh", ("world",), ("engine",)),
+    Need("process", "concurrent_construction_growth", "per_year", ("world",)),
+    Need("process", "optimism_of_own_date", "ratio", ("world",)),
+    Need("process", "security_authorisation_months", "months", ("world",), ("new_site",)),
+    *(
+        Need("process", name, "applications_per_year", ("world",))
+        for name in ("licence_applications_per_year", "licence_applications_reference")
+    ),
+    Need("process", "licence_reviewers_effective", "fte", ("world",)),
+    Need("process", "licence_validity_years", "years", ("world",)),
+    Need("process", "planning_horizon_years", "years", ("world",)),
+    Need("process", "classification_needed_probability", "probability", ("world",)),
+    Need("process", "authorisation_revocation_probability", "probability_per_year", ("world",)),
+    Need("process", "revenue_per_gw_year", "usd_bn_per_gw_it_year", ("world",)),
+    Need("process", "discount_rate_real", "percent", ("world",)),
+    Need("costs", "facility_life", "years", ("world",)),
+    Need("costs", "opex_non_energy", "usd_m_per_mw_it_year", ("world",)),
+    Need("costs", "leased_shell_rent", "usd_m_per_mw_it_year", ("world",)),
+    Need("costs", "warehouse_cost_share_of_chip_price", "fraction", ("world",)),
+    Need("costs", "freight_share_of_chip_price", "fraction", ("world",)),
 )  # fmt: skip
 
 
