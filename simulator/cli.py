@@ -154,7 +154,6 @@ def run(
     """Play one replication of a scenario and print what came of it, or the story of one project."""
     from simulator.compile import compile_scenario
     from simulator.experiments import run as run_one
-    from simulator.trace import find
     from simulator.trace import story as tell
 
     world = _world(as_known_on)
@@ -162,17 +161,11 @@ def run(
     _check(scenarios, world)
     played = run_one(compile_scenario(scenarios[0], world), seed, replication)
     if story is not None:
-        from simulator.problems import refuse
-
-        try:
-            root = find(played.draws, story)
-        except LookupError as error:
-            raise refuse("command line", str(error.args[0]), field="--story") from None
-        for line in tell(played.compiled, played.draws, played.log, root):
+        for line in tell(played.compiled, played.draws, played.log, _root(played.draws, story)):
             typer.echo(line)
         return
-    from simulator.findings import amount
-    from simulator.metrics import BY_MONTH, SCALARS, year_ends
+    from simulator.findings import HEADLINES, amount
+    from simulator.metrics import BY_MONTH, BY_YEAR, METRICS, SCALARS, year_ends
 
     static, measures = played.compiled.static, played.measures
     title = scenarios[0].title
@@ -182,14 +175,35 @@ def run(
     ends = year_ends(static)
     days = [played.compiled.sampler.frame.months[t].isoformat() for t in ends]
     shown = [i for i in range(len(days)) if i in (0, len(days) // 2, len(days) - 1)]
-    width = max(len(m.name) for m in (*BY_MONTH, *SCALARS)) + 2
-    typer.echo("".ljust(width) + "".join(days[i].rjust(16) for i in shown))
-    for m, metric in enumerate(BY_MONTH):
-        cells = (amount(float(measures.monthly[m, ends[i], 0]), metric.unit) for i in shown)
-        typer.echo(metric.name.ljust(width) + "".join(cell.rjust(16) for cell in cells))
-    for value, metric in zip(measures.scalars.tolist(), SCALARS, strict=True):
-        typer.echo(metric.name.ljust(width) + amount(None if value != value else value, metric.unit))
+    series = {m.id: measures.monthly[i, ends, 0] for i, m in enumerate(BY_MONTH)}
+    series |= {m.id: measures.yearly[i, :, 0] for i, m in enumerate(BY_YEAR)}
+    single = dict(zip((m.id for m in SCALARS), measures.scalars.tolist(), strict=True))
+
+    def cell(value: float, unit: str, missing: str) -> str:
+        return missing if value != value else amount(float(value), unit)
+
+    width = max(len(METRICS[id].name) for id in (*series, *single)) + 2
+    typer.echo("".ljust(width) + "".join(days[i].rjust(24) for i in shown))
+    for section, ids in HEADLINES:
+        typer.echo(section.upper())
+        for id in ids:
+            metric = METRICS[id]
+            if id in series:
+                typer.echo(metric.name.ljust(width) + "".join(cell(series[id][i], metric.unit, "n/a").rjust(24) for i in shown))
+            elif id in single:
+                typer.echo(metric.name.ljust(width) + cell(single[id], metric.unit, "not reached").rjust(24 * len(shown)))
     typer.echo("\nProjects to look at with --story: " + ", ".join(_telling(played)))
+
+
+def _root(draws: Any, name: str) -> int:
+    """Index of a project by its name on the command line."""
+    from simulator.problems import refuse
+    from simulator.trace import find
+
+    try:
+        return find(draws, name)
+    except LookupError as error:
+        raise refuse("command line", str(error.args[0]), field="--story") from None
 
 
 def _telling(played: Any) -> list[str]:
@@ -197,8 +211,9 @@ def _telling(played: Any) -> list[str]:
     from simulator.events import Mark
 
     log = played.log
-    marked = [Mark.DENIED, Mark.RETURNED, Mark.RELOCATED, Mark.CANCELLED, Mark.APPROVED, Mark.DOWNSIZED]
-    roots = list(dict.fromkeys(int(r) for mark in marked for r in log["root"][(log["mark"] == mark) & (log["tick"] >= 0)][:1]))
+    marked = [Mark.RELOCATED, Mark.CANCELLED, Mark.LET, Mark.DOWNSIZED, Mark.FRONT_LOADED, Mark.WAITS, Mark.BRIDGED, Mark.FULL]
+    of_projects = (log["tick"] >= 0) & (log["root"] >= 0)
+    roots = list(dict.fromkeys(int(r) for mark in marked for r in log["root"][of_projects & (log["mark"] == mark)][:1]))
     return [played.draws.names[r] for r in (roots or range(3))][:5]
 
 
@@ -223,6 +238,13 @@ def compare(
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show every metric in the table, not only the main ones.")] = False,
+    story: Annotated[
+        str | None,
+        typer.Option(
+            help="Tell the life of one project under two scenarios, side by side, and nothing else.", show_default=False
+        ),
+    ] = None,
+    replication: Annotated[int, typer.Option(min=0, help="With --story: which replication of the seed.")] = 0,
     start: Start = None,
     as_known_on: Known = None,
     set_: Sets = None,
@@ -234,6 +256,8 @@ def compare(
     world = _world(as_known_on)
     loaded = _load(scenarios, override, set_, start)
     _check(loaded, world)
+    if story is not None:
+        return _print_pair(loaded, world, story, seed, replication)
     if out is not None:
         results.check_target(out)  # before the work, not after it
     with _progress(replications) as step, _input("scenarios"):
@@ -277,6 +301,58 @@ def compare(
         raise typer.Exit(130)
 
 
+SIDE_BY_SIDE = 120
+"""Columns of a terminal from which two stories stand beside each other."""
+
+
+def _print_pair(loaded: list[Scenario], world: World, name: str, seed: int, replication: int) -> None:
+    """One lineage under two scenarios: what both share, the date at which they part, and then each its own way."""
+    from shutil import get_terminal_size
+
+    from simulator.experiments import compile_all, run
+    from simulator.problems import refuse
+    from simulator.trace import story_pair
+
+    if len(loaded) != 2:
+        raise refuse("command line", f"a story is told under two scenarios, not {len(loaded)}", field="--story")
+    if (loaded[0].start, loaded[0].end) != (loaded[1].start, loaded[1].end):
+        raise refuse("command line", "scenarios must share start and end to be compared", field="--story")
+    one, two = (run(compiled, seed, replication) for compiled in compile_all(loaded, world))
+    root = _root(one.draws, name)
+    with _input("--story"):
+        pair = story_pair((one.compiled, two.compiled), (one.draws, two.draws), (one.log, two.log), root)
+    typer.echo(pair.stories[0].title)
+    typer.echo(f"Replication {replication} of seed {seed}. {pair.says}\n")
+    for day, words in pair.shared:
+        typer.echo(f"{day}  {words}")
+    width = get_terminal_size().columns
+    if pair.parted is not None and width >= SIDE_BY_SIDE:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+        grid.add_column("from here on", no_wrap=True)
+        for scenario in pair.names:
+            grid.add_column(scenario, ratio=1)
+        for row in pair.rows:
+            grid.add_row(*(cell.replace("[", r"\[") for cell in row))
+        grid.add_section()
+        grid.add_row("", *("\n".join(told.summary).replace("[", r"\[") for told in pair.stories))
+        Console(width=width, no_color=not sys.stdout.isatty(), highlight=False).print(grid)
+        return
+    for side, (scenario, told) in enumerate(zip(pair.names, pair.stories, strict=True), start=1):
+        if pair.parted is not None:
+            typer.echo(f"\nFrom {pair.parted} on under {scenario}:")
+            for row in pair.rows:
+                if row[side]:
+                    typer.echo(f"{row[0]}  {row[side]}")
+        for line in told.summary:
+            typer.echo(line)
+        if pair.parted is None:
+            return
+
+
 def _reference(name: str | None, loaded: list[Scenario]) -> str | None:
     """A reference may be given by name or by the path the scenario was loaded from."""
     if name is None or any(name == scenario.name for scenario in loaded):
@@ -285,8 +361,8 @@ def _reference(name: str | None, loaded: list[Scenario]) -> str | None:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
-    """Replications done, counted: a bar on a terminal, a line every tenth of the work elsewhere; always on standard error."""
+def _progress(total: int, what: str = "replications") -> Iterator[Callable[[int, int], None]]:
+    """What is done, counted: a bar on a terminal, a line every tenth of the work elsewhere; always on standard error."""
     if not sys.stderr.isatty():
         said = 0
 
@@ -294,17 +370,17 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
             nonlocal said
             if done and (done == of or done * 10 // of > said):
                 said = done * 10 // of
-                typer.echo(f"{done} of {of} replications", err=True)
+                typer.echo(f"{done} of {of} {what}", err=True)
 
         yield step
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("replications"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done, of: bar.update(task, completed=done)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _dates(compared: Comparison) -> list[str]:
@@ -326,7 +402,7 @@ def _print_table(compared: Comparison, rows: list[Any], differences: list[Any], 
     from rich.console import Console
     from rich.table import Table
 
-    from simulator.findings import explained, headlines, table
+    from simulator.findings import explained, findings, headlines, table
 
     wide = 66 + 30 * len(compared.scenarios)
     console = Console(width=None if sys.stdout.isatty() else wide, no_color=not sys.stdout.isatty(), highlight=False)
@@ -355,8 +431,14 @@ def _print_table(compared: Comparison, rows: list[Any], differences: list[Any], 
     console.print(grid)
     typer.echo(LEGEND)
     typer.echo(_title(compared))
+    section = ""
+    for finding in findings(compared, rows, differences, _dates(compared)[0], full=full):
+        if finding.section != section:
+            section = finding.section
+            typer.echo(f"\n{section}")
+        typer.echo(f"  {finding.says}")
     if why := explained(compared):
-        typer.echo("\nWhat lies behind it (losses; projects of replication 0, see `groundbreak run SCENARIO --story PROJECT`):")
+        typer.echo("\nWhat lies behind it (projects of replication 0, told by `groundbreak compare A B --story PROJECT`):")
         for sentence in why:
             typer.echo(sentence)
 
@@ -371,13 +453,17 @@ def _title(compared: Comparison) -> str:
 
 def _text(compared: Comparison, rows: list[Any], differences: list[Any]) -> str:
     """The summary as plain text, for the results folder."""
-    from simulator.findings import explained, headlines, table
+    from simulator.findings import explained, findings, headlines, table
 
     opening, heads = headlines(compared, rows, differences, _dates(compared)[0])
     lines = [_title(compared), "", opening, *(f"  {head.scenario}: {head.says}" for head in heads), "", LEGEND, ""]
     for line in table(compared, rows, differences, _dates(compared)):
         cells = "; ".join(f"{s.name}: {cell}" for s, cell in zip(compared.scenarios, line.cells, strict=True))
         lines.append(f"{line.section} | {line.metric}, {line.unit} | {line.date} | {cells}")
+    lines += [
+        "",
+        *(f"{one.section}: {one.says}" for one in findings(compared, rows, differences, _dates(compared)[0], full=True)),
+    ]
     return "\n".join([*lines, "", *explained(compared)]) + "\n"
 
 
@@ -479,6 +565,71 @@ def data(
         typer.echo(f"    {v.kind}, of {v.as_of}, known from {v.known_from}" + (f", {v.source_url}" if v.source_url else ""))
         if v.note:
             typer.echo(f"    {v.note}")
+
+
+@app.command()
+def backtest(
+    replications: Annotated[int, typer.Option(min=1, max=100_000, help="Replications of each of the two runs.")] = 40,
+    seed: Seed = 1,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")
+    ] = False,
+) -> None:
+    """Play history from 2023, with what was known then and with all values, against public figures and a dumb baseline."""
+    from simulator import backtest as door
+    from simulator.world import load_world
+
+    with _progress(2 * replications, "runs") as step:
+        found = door.backtest(load_world(), load_world(as_known_on=door.KNOWN_ON), replications, seed, step)
+    if json:
+        import json as encode
+
+        typer.echo(encode.dumps(door.as_record(found)))
+    else:
+        typer.echo("\n".join(door.lines(found)))
+
+
+@app.command()
+def analyse(
+    reference: Annotated[str, typer.Argument(help="Scenario the other is compared with: a shipped name or a .yaml file.")],
+    policy: Annotated[str, typer.Argument(help="The other scenario.")],
+    lucks: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each position, the same luck everywhere.")] = 4,
+    seed: Seed = 1,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Move only this input or leaf of law. May be repeated.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the whole table to this CSV file.", show_default=False)] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False
+        ),
+    ] = None,
+    set_: Sets = None,
+    override: Overrides = None,
+) -> None:
+    """Rank the assumptions: each uncertain input to both ends of its range, one at a time, and how far the headlines move."""
+    from simulator import sensitivity
+
+    world = _world(None)
+    loaded = _load([reference, policy], override, set_, None)
+    _check(loaded, world)
+    with _progress(1, "positions of inputs") as step, _input("scenarios"):
+        found = sensitivity.analyse(
+            loaded[0], loaded[1], world, lucks=lucks, seed=seed, only=only or (), workers=workers or os.cpu_count(), progress=step
+        )
+    if out is not None:
+        found.table().to_csv(out, index=False)
+    if json:
+        typer.echo(sensitivity.as_json(found))
+    else:
+        typer.echo("\n".join(sensitivity.lines(found)))
+        if out is not None:
+            typer.echo(f"\nThe whole table is in {out}")
 
 
 def main() -> None:

@@ -295,7 +295,7 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame, office: Office
         rationed=(rationed_markets(world, f) & mechanisms.rationing).astype(np.int64),
         newest=newest,
         typical_tpp=_typical_tpp(world, f, items, int(newest[0])),
-        forced_until=tick_of(scenario.policy.diverges_on or after, f.start),
+        forced_until=tick_of(_leaves_history(scenario) or after, f.start),
         supply_ppm=_supply_left(law, months[:-1]),
         site_notice=np.array([_if_offered(law, day, "uveu.new_site_notice_days") for day in days], dtype=np.int64),
         verification=_by_day(law, days, "location.verification_days", TICKS_PER_DAY),
@@ -320,6 +320,13 @@ def _static(scenario: Scenario, world: World, law: Law, f: Frame, office: Office
 
     policy = china_policy(law, timeline(load_regime("history")), world, f.start, f.end, f.earliest)
     return replace(_without_repeats(static), china=policy), tables.cited
+
+
+def _leaves_history(scenario: Scenario) -> date | None:
+    """The day the scenario's law is no longer history's; None if it stays history's to the end."""
+    policy = scenario.policy
+    turns = [(policy.diverges_on, policy.regime), *((then.starts, then.regime) for then in policy.later)]
+    return next((day for day, regime in turns if day and regime != "history"), None)
 
 
 BY_SEGMENT = (

@@ -87,6 +87,7 @@ class Mark(IntEnum):
     LET = 34  # a finished shell is let to other use; pool = market; quantity: 1/16 MW
     SWITCHED = 35  # the phase takes another vendor's chips that the law lets pass; pool = vendor
     REVOKED = 36  # a company loses its authorisation
+    MISSED = 38  # chips ordered for this month that do not come; pool = accelerator; quantity: chips
     COMMITTED = 37  # chips ordered for a later month; pool = accelerator; quantity: chips
 
 

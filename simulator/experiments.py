@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,16 +58,17 @@ class Comparison:
     failed: str
     """The replication that could not be played, and why; empty if none"""
     world: World = field(repr=False)
-    monthly: dict[str, NDArray[np.float64]] = field(repr=False)
-    """per scenario (N, metrics, T, G)"""
-    by_country: dict[str, NDArray[np.float64]] = field(repr=False)
-    """per scenario (N, 3, Y, C)"""
-    scalars: dict[str, NDArray[np.float64]] = field(repr=False)
-    """per scenario (N, metrics)"""
-    provisions: dict[str, NDArray[np.float64]] = field(repr=False)
-    """per scenario (N, P, 5)"""
     runs: dict[str, dict[int, tuple[Draws, Log]]] = field(repr=False)
     """per scenario the first replications in full"""
+    # Per scenario the arrays of `Measures`, stacked: (N, metrics, ...).
+    monthly: dict[str, NDArray[np.float64]] = field(repr=False)
+    yearly: dict[str, NDArray[np.float64]] = field(repr=False)
+    by_country: dict[str, NDArray[np.float64]] = field(repr=False)
+    by_market: dict[str, NDArray[np.float64]] = field(repr=False)
+    scalars: dict[str, NDArray[np.float64]] = field(repr=False)
+    by_company: dict[str, NDArray[np.float64]] = field(repr=False)
+    provisions: dict[str, NDArray[np.float64]] = field(repr=False)
+    unmet_shares: dict[str, NDArray[np.float64]] = field(repr=False)
 
     @property
     def replications(self) -> int:
@@ -325,10 +326,9 @@ def compare(
     measured = {name: [collected[r][i][0] for r in done] for i, name in enumerate(names)}
     kept = {name: {r: full for r in done if (full := collected[r][i][1]) is not None} for i, name in enumerate(names)}
     return Comparison(
-        tuple(loaded), compiled, reference, seed, replications, done, interrupted, failed, world,
-        {name: np.stack([m.monthly for m in rows]) for name, rows in measured.items()},
-        {name: np.stack([m.by_country for m in rows]) for name, rows in measured.items()},
-        {name: np.stack([m.scalars for m in rows]) for name, rows in measured.items()},
-        {name: np.stack([m.provisions for m in rows]) for name, rows in measured.items()},
-        kept,
+        tuple(loaded), compiled, reference, seed, replications, done, interrupted, failed, world, kept,
+        **{
+            one.name: {name: np.stack([getattr(m, one.name) for m in rows]) for name, rows in measured.items()}
+            for one in fields(Measures)
+        },
     )  # fmt: skip

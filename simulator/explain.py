@@ -21,9 +21,19 @@ MECHANISMS = {
     "relocation": "Relocation of stuck or refused projects",
     "uveu": "The universal authorisation of end users (UVEU)",
     "lpp": "License Exception LPP",
+    "nveu": "The authorisation of end users for one country (NVEU)",
+    "rationing": "The queue for grid capacity in the largest markets",
+    "bridging": "On-site generation until the grid comes",
+    "crew_limit": "The limit on what a company can have under construction at once",
+    "front_loading": "Shipping ahead of announced restrictions",
+    "classification": "The formal classification of chips before a first filing",
+    "review_queue": "The queue for a reviewer",
+    "security": "The security acceptance of controlled sites",
+    "money_bound": "The bound that the AI budget sets on buying chips",
     "luck": "Luck of single projects and decisions",
     "assumptions": "Variation of uncertain inputs",
 }
+NOT_SIMULATED = "in the law, not simulated"
 MOST_VALUES = 40
 MOST_NAMES = 12
 
@@ -348,8 +358,14 @@ def _title(key: str, scenario: Scenario, law: Mapping[str, Any]) -> str:
 
 
 def _named(key: str, title: str) -> str:
-    """A number of the law by its words, with the id that `--set` takes; by the id alone if the law has no words for it."""
-    return f'"{title}" ({key})' if title else key
+    """A number of the law by its words, with the id that `--set` takes; by the id alone if the law has no words for it.
+
+    Says so where no run depends on it.
+    """
+    from simulator.controls import TEXT_ONLY
+
+    idle = f"; {NOT_SIMULATED}" if key in TEXT_ONLY else ""
+    return f'"{title}" ({key}{idle})' if title else f"{key}{idle}"
 
 
 def _cited(citation: str) -> str:
@@ -435,6 +451,8 @@ def _change(change: InputChange, inputs: _Inputs) -> str:
         text += f" for periods that begin on {_day(change.period_from)} or later"
     elif change.period_to:
         text += f" for periods that begin up to {_day(change.period_to)}"
+    if change.known_from:
+        text += f", which companies learn on {_day(change.known_from)}"
     return text + _numbers_behind(change, inputs)
 
 

@@ -80,6 +80,7 @@ class Expansion:
         self.on_order = dict.fromkeys(self.queues, 0)
         """Watts committed and not delivered"""
         self.chip_money = [0 for _ in companies]
+        self.offered = draws.deliveries if draws.offered is None else draws.offered
         self.grid = [GridQueue() for _ in markets]
         self.grid_until = np.zeros(len(static.markets), dtype=np.int64)
         """Tick at which each market's queue would be empty"""
@@ -90,6 +91,8 @@ class Expansion:
         self.crew_limit = draws.crew_limit.tolist()
         self.crews = [Capacity(limit) for limit in self.crew_limit[0]]
         self.hired: dict[Project, simpy.Event] = {}
+        self.unbroken: dict[Project, None] = {}
+        """Sites under control where ground is not broken yet"""
         self.units = Capacity()
         self.bridging: dict[Project, int] = {}
         """1/16 MW of on-site units held by a project"""
@@ -128,6 +131,8 @@ class Expansion:
     def build(self, p: Project) -> Steps:
         """Shell: permitting, ground-breaking, construction, fit-out, building by building. Does not wait for power."""
         yield from self.work(p, Stage.PERMITTING)
+        while self.env.now < p.build_from:  # it may be put off again
+            yield self.at(p.build_from, Order.COMPLETION, p, None, Stage.CONSTRUCTION)
         if p.halted is not None:
             yield p.halted  # refused before ground was broken
         yield from self.hire_crews(p)
@@ -136,6 +141,8 @@ class Expansion:
             yield p.halted
             yield from self.hire_crews(p)
         p.broken_ground = True
+        self.unbroken.pop(p)
+        self.expect_shell(p)
         self.mark(p, Stage.CONSTRUCTION, Mark.GROUND_BREAKING, pool=p.market)
         self.mark(p, Stage.CONSTRUCTION, Mark.OWN_DATE, pool=p.market, quantity=max(p.expected_power, self.env.now))
         yield from self.work(p, Stage.CONSTRUCTION)
@@ -246,15 +253,60 @@ class Expansion:
         allowed = self.static.allow_bridging and self.bridging_allowed[p.market]
         p.bridges = bool(allowed and power - shell > self.draws.bridge_trigger)
         if p.bridges:
-            power = min(power, int(self.draws.bridge_lead[p.root]))
+            power = min(power, self.units_wait(sum(units for _, units in self.units.line)) + int(self.draws.bridge_lead[p.root]))
         optimism = self.draws.optimism
-        p.expected_power = now + (power * optimism >> FACTOR_BITS)
-        for i, mw16 in enumerate(p.sizes):
-            last = max(power + self.power_offset[p.root][i], shell + self.shell_offset[p.root][i])
-            f = Phase(p, i, mw16, self.env.event(), now + (last * optimism >> FACTOR_BITS), self.env.event(), vendor=p.vendor)
-            p.phases.append(f)
+        p.expected_shell = now + (shell * optimism >> FACTOR_BITS)
+        p.phases = [Phase(p, i, mw16, self.env.event(), 0, self.env.event(), vendor=p.vendor) for i, mw16 in enumerate(p.sizes)]
+        self.expect_power(p, now + (power * optimism >> FACTOR_BITS))
+        self.unbroken[p] = None
+        for f in p.phases:
             self.coming[p.company, p.vendor][f] = None
             self.regulator.expect(f)
+
+    def building_time(self, p: Project) -> int:
+        """Ticks from ground-breaking to the first finished building, as the company sees it."""
+        middle = self.middle(p, Timed.CONSTRUCTION) + self.middle(p, Timed.FIT_OUT)
+        return middle * self.draws.optimism >> FACTOR_BITS
+
+    def expect_shell(self, p: Project) -> None:
+        """A shell that is not begun cannot be there sooner than it is built."""
+        least = self.env.now + self.building_time(p)
+        if p.expected_shell < least:
+            p.expected_shell = least
+            self.expect_power(p, p.expected_power)
+
+    def expect_power(self, p: Project, tick: int) -> None:
+        """The company's own date of first power, and what hangs on it: its phases, and the day from which it would break ground.
+
+        Ground-breaking does not wait for energisation, but nobody finishes a shell years before the date it expects power.
+        """
+        optimism = self.draws.optimism
+        p.expected_power = tick
+        p.build_from = tick - self.building_time(p) - self.draws.shell_ahead
+        for f in p.phases:
+            power = tick + (self.power_offset[p.root][f.index] * optimism >> FACTOR_BITS)
+            shell = p.expected_shell + (self.shell_offset[p.root][f.index] * optimism >> FACTOR_BITS)
+            f.expected = max(power, shell)
+
+    def review_dates(self) -> None:
+        """Each quarter companies look at the queues again and move their dates: chips are ordered and licences asked for by these."""
+        now, optimism, works = self.env.now, self.draws.optimism, self.draws.grid_works
+        for p in self.unbroken:
+            self.expect_shell(p)
+        ahead, units_wait = 0, dict[Any, int]()
+        for who, units in self.units.line:
+            units_wait[who] = self.units_wait(ahead)
+            ahead += units
+        for m, queue in enumerate(self.grid):
+            turn = queue.until if queue.serving is not None else now
+            for rank, work in queue.line:
+                turn += work
+                asker = self.requests.get(rank)
+                if asker is not None and not asker.powered and asker not in self.bridging:
+                    wait = max(turn, rank[0] + int(works[m])) - now
+                    if asker in units_wait:  # on-site units may still come first
+                        wait = min(wait, units_wait[asker] + int(self.draws.bridge_lead[asker.root]))
+                    self.expect_power(asker, now + (wait * optimism >> FACTOR_BITS))
 
     def middle(self, p: Project, timed: Timed) -> int:
         """Median ticks of a stage at the project's market and on its route."""
@@ -274,8 +326,8 @@ class Expansion:
         return sum(self.middle(p, TIMED[stage]) for stage in SHELL)
 
     def queues_for_grid(self, p: Project) -> bool:
-        """Whether power comes out of an explicit queue: in rationed markets, for requests from the start date on."""
-        return bool(self.rationed[p.market]) and self.env.now >= 0
+        """Whether power comes out of an explicit queue: in rationed markets."""
+        return bool(self.rationed[p.market])
 
     def request_date(self, p: Project) -> int:
         """The place of a request in the queue is its date: before site control by the usual lead, and by as much more as the
@@ -336,6 +388,11 @@ class Expansion:
             if p.first_power is not None:
                 p.first_power.succeed()
 
+    def units_wait(self, ahead: int) -> int:
+        """Ticks until so many 1/16 MW of on-site units will have been handed out, at the pace of this month."""
+        pace = max(int(self.draws.bridge_supply[self.month()]), 1)
+        return max(ahead - self.units.free, 0) * (self.static.quarter_ticks // 3) // pace
+
     def assign_units(self) -> None:
         """On-site units go to whoever asked first."""
         for p, units in self.units.serve():
@@ -343,6 +400,7 @@ class Expansion:
             self.bridging[p] = units
             self.mark(p, Stage.BRIDGING, Mark.START, pool=p.market)
             end = self.env.now + int(self.draws.bridge_lead[p.root])
+            self.expect_power(p, end)
             self.call(end, Order.COMPLETION, p, None, Stage.BRIDGING, lambda p=p: self.bridge_comes(p))
 
     def return_units(self, p: Project) -> None:
@@ -407,7 +465,12 @@ class Expansion:
 
     def ask_first(self, f: Phase) -> None:
         """Clearance is first asked for a lead before the company expects the phase ready, or when it is ready sooner."""
-        if f.asked == NOT_YET and not f.given_up:
+        if f.asked != NOT_YET or f.given_up:
+            return
+        due = f.expected - self.draws.filing_lead
+        if f.ready == NOT_YET and due > self.env.now:  # its date has moved
+            self.call(due, Order.RULING, f.project, f, Stage.CLEARANCE, lambda: self.ask_first(f))
+        else:
             self.regulator.ask(f)
 
     def in_opening_fleet(self, f: Phase) -> bool:
@@ -458,10 +521,7 @@ class Expansion:
         return True
 
     def power_waits(self, p: Project) -> Any:
-        """(M,) ticks until this project would have power in each rationed market, as it looks today; before the start as
-        published."""
-        if self.env.now < 0:
-            return self.draws.median[Timed.INTERCONNECTION]
+        """(M,) ticks until this project would have power in each rationed market, as it looks today."""
         own = p.mw16 * self.draws.grid_ticks
         return np.maximum(np.maximum(self.grid_until - self.env.now, 0) + own, self.draws.grid_works)
 
@@ -639,6 +699,7 @@ class Expansion:
             self.release_crews(p, p.crews)
             self.crews[p.company].withdraw(p)
             self.hired.pop(p, None)
+            self.unbroken.pop(p, None)
             self.send_crews(p.company)
         if p.deserted:  # else what stays there keeps its power
             if p.requested is not None and self.grid[p.market].withdraw(p.requested):
@@ -675,7 +736,6 @@ class Expansion:
         for month, tick in enumerate(self.month_starts[:-1]):
             yield Alarm(self.env, tick, Order.RELEASE)
             if month == 0:
-                self.open_grid_queues()
                 for k, v in self.queues:
                     self.stock(k, v, self.draws.opening_stock)
                 for early in range(min(ahead, len(self.month_starts) - 1)):
@@ -688,6 +748,7 @@ class Expansion:
             self.ship_ahead()
             self.regulator.month()
             if month % 3 == 0:
+                self.review_dates()
                 self.regulator.quarter()
 
     def stock(self, k: int, v: int, chips: Any) -> None:
@@ -698,12 +759,19 @@ class Expansion:
 
     def deliver(self, month: int) -> None:
         """What was committed to for this month arrives."""
+        reaches = int(self.static.supply_ppm[month])
         for (k, v), queue in self.queues.items():
             for a in reversed(queue.generations):
-                if chips := self.committed[month][k][a]:
-                    self.on_order[k, v] -= chips * self.watts[a]
+                if not (ordered := self.committed[month][k][a]):
+                    continue
+                self.on_order[k, v] -= ordered * self.watts[a]
+                chips = min(ordered, int(self.draws.deliveries[month, k, a]) * reaches // PPM)
+                if chips:
                     self.receive(k, v, a, chips)
                     self.record(k, Mark.DELIVERED, a, chips)
+                if missed := ordered - chips:  # less is made, or let out, than anyone knew when it was ordered
+                    self.chip_money[k] += missed * self.chip_kusd[a]
+                    self.record(k, Mark.MISSED, a, missed)
             self.serve_soon(k, v)
 
     def commit(self, month: int, bounded: bool = True) -> None:
@@ -712,8 +780,7 @@ class Expansion:
         What it does not take goes to other buyers, so world supply closes.
         """
         for (k, v), queue in self.queues.items():
-            reaches = int(self.static.supply_ppm[month])
-            offered = [chips * reaches // PPM for chips in self.draws.deliveries[month, k].tolist()]
+            offered = self.offered[month, k].tolist()
             if bounded and v == 0:
                 income = int(self.draws.chip_money[month, k])
                 # Unspent money is kept, up to a year of it.
@@ -809,14 +876,19 @@ class Expansion:
                 crews.release(self.crew_limit[year][k] - self.crew_limit[year - 1][k])
                 self.send_crews(k)
 
-    def open_grid_queues(self) -> None:
-        """On the start date the queue of a rationed market holds as much work as an average newcomer's published wait."""
-        for m in self.rationed_markets:
-            backlog, step = int(self.draws.grid_backlog[m]), self.static.quarter_ticks
-            for i in range(0, backlog, step):
-                work = min(step, backlog - i)
-                self.grid[m].join((i + work - backlog, -1, i // step), work)
-            self.connect_next(m)
+    def others_queue(self) -> Steps:
+        """Until the start date requests of others keep the queue of a rationed market as long as its published wait says, for a
+        project of middle size; then they have their own part of the capacity, and the queue lives by what the four ask for."""
+        rationed = [m for m, explicit in enumerate(self.rationed) if explicit]
+        step, backlog = self.static.quarter_ticks, self.draws.grid_backlog.tolist()
+        for quarter, tick in enumerate((*range(self.static.earliest, 0, step), 0)):
+            yield Alarm(self.env, tick, Order.RELEASE, self.first_market)
+            for m in rationed:
+                missing = backlog[m] - self.grid[m].wait(tick)
+                for i in range(0, missing, step):  # at first dated back, as they would have come
+                    work = min(step, missing - i)
+                    self.grid[m].join((tick - (missing - i - work), -1 - quarter, i // step), work)
+                self.connect_next(m)
 
     # ------------------------------------------------------------------ machinery
 
@@ -826,6 +898,7 @@ class Expansion:
         for process in (
             self.law_changes(),
             self.months(),
+            self.others_queue(),
             self.crews_grow(),
             regulator.other_importers(),
             regulator.authorisations(),
@@ -833,7 +906,6 @@ class Expansion:
             regulator.real_grants(),
         ):
             self.env.process(process)
-        self.rationed_markets = [m for m, explicit in enumerate(self.rationed) if explicit]
         plans = (d.planned.tolist(), d.company.tolist(), d.vendor.tolist(), d.route.tolist(), d.phases.tolist())
         for root, (planned, company, vendor, route, phases) in enumerate(zip(*plans, strict=True)):
             sizes = tuple(d.phase_mw16[root, :phases].tolist())

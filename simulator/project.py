@@ -84,6 +84,9 @@ class Project:
     """Countries this lineage has given up before"""
     site_control: int = NOT_YET
     expected_power: int = 0
+    build_from: int = NOT_YET
+    """The company would not break ground before this tick: a margin before its own date of first power, less the time to build"""
+    expected_shell: int = 0
     bridges: bool = False
     """It turns to on-site generation until the grid comes"""
     requested: tuple[int, int, int] | None = None

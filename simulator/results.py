@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simulator.experiments import Comparison
     from simulator.statistics import Difference, Row
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 PRODUCT = "groundbreak"
 
@@ -175,12 +175,13 @@ def as_json(comparison: Comparison, rows: list[Row], differences: list[Differenc
 
 
 def write(comparison: Comparison, rows: list[Row], differences: list[Difference], text: str, folder: Path) -> None:
-    """Fill a results folder: scenarios, tables (Parquet and CSV), projects and events of the first replications, manifest."""
+    """Fill a results folder: scenarios, tables (Parquet and CSV), all that is told of the replications kept in full, manifest."""
     import pandas as pd
 
     from simulator.metrics import METRICS
     from simulator.scenario import to_yaml
     from simulator.statistics import rows as all_rows
+    from simulator.tables import told
 
     (folder / "scenarios").mkdir()
     for scenario in comparison.scenarios:
@@ -194,9 +195,8 @@ def write(comparison: Comparison, rows: list[Row], differences: list[Difference]
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
         table.to_parquet(folder / f"{name}.parquet", index=False)
     pd.DataFrame([asdict(r) for r in all_rows(comparison, monthly=True)]).to_parquet(folder / "monthly.parquet", index=False)
-    _projects(comparison).to_parquet(folder / "projects.parquet", index=False)
     _events(comparison).to_parquet(folder / "events.parquet", index=False)
-    for name, table in _causes(comparison).items():
+    for name, table in told(comparison).items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
     meanings = pd.DataFrame([asdict(m) for m in METRICS.values()])
     meanings.to_csv(folder / "meanings.csv", index=False, lineterminator="\n")
@@ -204,31 +204,6 @@ def write(comparison: Comparison, rows: list[Row], differences: list[Difference]
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     listed = {**manifest(comparison), "files": files}
     (folder / MANIFEST).write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
-
-
-def _causes(comparison: Comparison) -> dict[str, Any]:
-    """Why, for the replications kept in full: binding causes, sites with slack, policy-attributable delay, ledgers of every pool."""
-    import pandas as pd
-
-    from simulator.causes import cause_table, chip_ledger, delay_rows, held_up, ledger_table, policy_delay, pot_ledger, site_table
-
-    static_of = {compiled.scenario.name: compiled.static for compiled in comparison.compiled}
-    base = comparison.reference
-    tables: dict[str, list[Any]] = {"causes": [], "sites": [], "policy_delay": [], "ledgers": []}
-    for name, kept in comparison.runs.items():
-        static = static_of[name]
-        for replication, (draws, log) in kept.items():
-            held = held_up(static, draws, log)
-            new = {"causes": cause_table(static, held), "sites": site_table(static, draws, held)}
-            new["ledgers"] = pd.concat([ledger_table(chip_ledger(static, draws, log)), ledger_table(pot_ledger(static, log))])
-            if name != base and replication in comparison.runs[base]:
-                base_draws, base_log = comparison.runs[base][replication]
-                if base_draws.names == draws.names and (base_draws.planned == draws.planned).all():
-                    delay = policy_delay(static, draws, log, static_of[base], base_draws, base_log)
-                    new["policy_delay"] = pd.DataFrame(delay_rows(static, delay)).assign(reference=base)
-            for table, frame in new.items():
-                tables[table].append(frame.assign(scenario=name, replication=replication))
-    return {table: pd.concat(frames, ignore_index=True) for table, frames in tables.items() if frames}
 
 
 def _provisions(comparison: Comparison) -> Any:
@@ -256,67 +231,6 @@ def _provisions(comparison: Comparison) -> Any:
                     }
                 )
     return pd.DataFrame(table, columns=list(names))  # named also if nothing happened
-
-
-def _projects(comparison: Comparison) -> Any:
-    """One row a site (project and hop) of the first replications, with its milestones as dates."""
-    import numpy as np
-    import pandas as pd
-
-    from simulator.metrics import NEVER, lives
-    from simulator.sampling import HOPS
-    from simulator.static import Route
-    from simulator.trace import provision
-    from simulator.units import TICKS_PER_DAY
-
-    frames = []
-    for compiled in comparison.compiled:
-        static = compiled.static
-        start = np.datetime64(static.start)
-        for replication, (draws, log) in comparison.runs[compiled.scenario.name].items():
-            life = lives(static, draws, log)
-            site = np.nonzero(life.planned < NEVER)[0]
-            root, hop = np.divmod(site, HOPS)
-
-            def dated(ticks: Any, site: Any = site, start: Any = start) -> Any:
-                chosen = ticks[site]
-                days = np.where(chosen < NEVER, chosen // TICKS_PER_DAY, 0)
-                return np.where(chosen < NEVER, start + days.astype("timedelta64[D]"), np.datetime64("NaT"))
-
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "scenario": compiled.scenario.name,
-                        "replication": replication,
-                        "project": [draws.names[r] for r in root],
-                        "hop": hop,
-                        "company": [static.companies[k] for k in draws.company[root]],
-                        "country": [static.countries[c] for c in life.country[site]],
-                        "market": [static.markets[m] for m in life.market[site]],
-                        "tier": static.tier[life.country[site]],
-                        "route": [Route(int(r)).name.lower() for r in draws.route[root]],
-                        "vendor": [static.vendors[v] for v in draws.vendor[root]],
-                        "it_mw": life.mw16[site] / 16,
-                        "h100e": life.h100e_ppm[site] / 1e6,
-                        **{
-                            name: pd.to_datetime(dated(getattr(life, name)))
-                            for name in (
-                                "planned",
-                                "site_control",
-                                "ground_breaking",
-                                "shell_ready",
-                                "ready",
-                                "cleared",
-                                "shipped",
-                                "online",
-                                "ended",
-                            )
-                        },
-                        "cleared_by": [provision(compiled, int(r)) if r >= 0 else None for r in life.clearance_rule[site]],
-                    }
-                )
-            )
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _events(comparison: Comparison) -> Any:

@@ -392,6 +392,7 @@ class Sampler:
             "energisation_tranche_interval_days",
             "choice_training_wait_multiple",
             "planning_horizon_years",
+            "shell_ahead_of_power_days",
             "choice_log_per_relative_cost",
             "optimism_of_own_date",
             "licence_applications_per_year",
@@ -614,7 +615,11 @@ class Sampler:
             return round(float(get(name)) * PPM)
 
         shares, mix, budgets = self._expected(get, chance)
-        plans = self._plans(get, mix, budgets, chance, lambda sheet: sheet.draw(seed, replication, assumptions, moved))
+
+        def drawn(sheet: Sheet) -> Floats:
+            return sheet.draw(seed, replication, assumptions, moved)
+
+        plans = self._plans(get, mix, budgets, chance, drawn)
         roots = self._projects(get, plans.megawatts, chance)
         keys, company, sizes, quarter = roots["key"], roots["company"], roots["mw16"], roots["quarter"]
         n = len(keys)
@@ -648,6 +653,7 @@ class Sampler:
 
         median = self._medians(get)
         deliveries, opening, under_way, fleet = self._chips(get, shares, median)
+        ordered_ahead = round(float(get("chip_commitment_lead_days")) / DAYS_PER_YEAR * 12)
         return Draws(
             names=tuple(roots["name"]),
             company=company,
@@ -680,7 +686,8 @@ class Sampler:
             ),
             deal_time=chance(self.country_keys, Aspect.DEAL_TIME),
             deliveries=deliveries,
-            commitment_months=round(float(get("chip_commitment_lead_days")) / DAYS_PER_YEAR * 12),
+            offered=self._offered(deliveries, ordered_ahead, median, drawn),
+            commitment_months=ordered_ahead,
             chip_money=self._chip_money(get, budgets),
             stock_ahead=round(float(get("stock_bound_months")) * DAYS_PER_YEAR / 12 * TICKS_PER_DAY),
             **self._scarce(get),
@@ -706,6 +713,7 @@ class Sampler:
             largest_filings=int(get("largest_filings")),
             largest_hop=min(int(get("largest_successors")), HOPS - 1),
             choice_training=round(float(get("choice_training_wait_multiple")) * FACTOR_ONE),
+            shell_ahead=days("shell_ahead_of_power_days"),
             planning_horizon=round(float(get("planning_horizon_years")) * DAYS_PER_YEAR * TICKS_PER_DAY),
             choice_per_year=round(float(get("choice_log_per_year_of_wait")) * SCORE_ONE),
             price_usd=np.rint(get("price_usd")).astype(np.int64),
@@ -727,6 +735,7 @@ class Sampler:
             ),
             discount_ppm=round(float(get("discount_rate_real")) / 100 * PPM),
             china=self._china(get),
+            after_run=spillovers.after_run(get, self.world, f.accelerators),
         )
 
     # ---- phases, licences, scarce capacity
@@ -844,8 +853,15 @@ class Sampler:
         return np.exp(np.interp(when, stated, supply) + slope * outside) * float(get("onsite_supply_share_to_four"))
 
     def _power_expected(self, get: Get) -> Floats:
-        """(long quarters,) IT MW for which the four companies together can expect power in a quarter, grid and on-site."""
-        grid = np.where(self.closed, 0.0, get("grid_mw_per_year")).sum() * float(get("grid_share_of_four"))
+        """(long quarters,) IT MW for which the four companies together can expect power in a quarter, grid and on-site.
+
+        Grid where they build: that of the home country, and abroad in the proportion of their fleets, not all there is anywhere.
+        """
+        fleets = np.zeros((len(self.frame.companies), len(self.frame.countries)))
+        fleets[self.fleet_pairs[:, 0], self.fleet_pairs[:, 1]] = get("fleet_share")
+        at_home = (fleets[:, self.frame.home] / fleets.sum(axis=1)).mean()
+        home = get("grid_mw_per_year")[self.frame.market_country == self.frame.home].sum()
+        grid = home / max(at_home, 1e-9) * float(get("grid_share_of_four"))
         return (grid + self._onsite_mw(get, self.long_middle)) / float(get("power_design_ratio")) / 4
 
     # ---- costs
@@ -955,6 +971,22 @@ class Sampler:
         _, mix, budgets = before._expected(get_before, chance)
         known = np.array([quarter_start(q) >= learnt for q in self.frame.quarters])
         return before._plans(get_before, mix, budgets, chance, drawn).until(known, own)
+
+    def _offered(self, deliveries: Ints, ordered_ahead: int, median: Ints, drawn: Callable[[Sheet], Floats]) -> Ints | None:
+        """(T, K, A) chips offered when they are ordered, so many months ahead: what is ordered before companies learn of a change is
+        what they expect until then. None where nothing is unforeseen."""
+        if self.earlier is None:
+            return None
+        learnt, before = self.earlier
+        x = drawn(before.sheet)
+
+        def get_before(name: str) -> Floats:
+            return x[before.at[name]]
+
+        theirs = before._chips(get_before, before._shares_bought(get_before), median)[0]
+        theirs = theirs if (still := before._offered(theirs, ordered_ahead, median, drawn)) is None else still
+        month = np.array([day.year * 12 + day.month for day in self.frame.months]) - ordered_ahead
+        return np.where((month >= learnt.year * 12 + learnt.month)[:, None, None], deliveries, theirs)
 
     def _planned_mw(self, get: Get, mix: Floats, budgets: Budgets, chance: Chance) -> Floats:
         """(K, plan quarters) MW of IT planned: the AI budget then expected for one lead later over the company's own cost per MW,

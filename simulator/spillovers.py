@@ -1,4 +1,4 @@
-"""Second-order effects: China's stock of compute, displacement between two runs, unmet demand abroad, frontier training runs.
+"""Second-order effects: China's stock of compute, displacement between two runs, unmet demand abroad.
 
 Nothing here feeds back into a run; all of it is arithmetic on tables, draws and event logs. Monthly index t runs over the T
 months of the run, amounts are h100e. **China's stock** at a month end is the sum of four parts (model, section 9):
@@ -32,12 +32,8 @@ months of the run, amounts are h100e. **China's stock** at a month end is the su
 5. *Rented abroad.* The stated level, interpolated between year ends; it does not depend on the law. Capacity rented from one
    of the four is in their stock as well.
 
-The dates of frontier runs: a site can do N operations in 120 days once
-
-    sum over its chips online of dense 16-bit peak x utilisation x goodput x 120 x 86,400 s  >=  N
-
 A law that changes inside a month counts from the month whose 15th day it covers. Sources of the inputs stand in
-`data/supply.csv` (entity china) and `data/process.csv` (china_*, unmet_demand_share, training_*).
+`data/supply.csv` (entity china) and `data/process.csv` (china_*, unmet_demand_share, training_*, closed_model_reaches).
 """
 
 from __future__ import annotations
@@ -50,16 +46,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.units import H100_DENSE_8BIT_TOPS, TICKS_PER_DAY, month_ends, quarter_of
+from simulator.units import H100_DENSE_8BIT_TOPS, month_ends, quarter_of
 
 if TYPE_CHECKING:
     from simulator.controls import Item, Law
-    from simulator.events import Log
-    from simulator.static import Draws, Static
     from simulator.world import World
 
 Floats: TypeAlias = NDArray[np.float64]
-Ticks: TypeAlias = NDArray[np.int64]
 Key: TypeAlias = tuple[str, str, str, str, str]
 """(table, parameter, entity, scope, period): the arguments of `World.get`."""
 
@@ -68,10 +61,8 @@ MERCHANTS = ("nvidia", "amd")
 """Makers of US design who sell chips; the others build for their own use and never sold chips to China."""
 DESTINATIONS = ("waits", "served_remotely", "other_importers", "chinese_vendors", "lost")
 """Where unmet demand abroad goes, in the order of `split_unmet`."""
-RUNS = (1e26, 1e27, 1e28)
-"""Operations of the training runs whose first possible dates are reported."""
-RUN_DAYS = 120
-NEVER = int(np.iinfo(np.int64).max)
+CLOSED_MODELS = {"flop_1e25": 1e25, "flop_1e26": 1e26, "flop_1e27": 1e27, "flop_1e28": 1e28}
+"""Training operations by the scope under which `data/process.csv` says when the largest closed model passes them."""
 MONTH_DAYS = 365.25 / 12
 
 
@@ -318,6 +309,10 @@ def wanted(world: World, start: date, end: date) -> dict[str, list[Key]]:
         "unmet_demand_share": [("process", "unmet_demand_share", "world", to, "") for to in DESTINATIONS],
         "training_utilisation": [("process", "training_utilisation", "world", "", "")],
         "training_goodput": [("process", "training_goodput", "world", "", "")],
+        "closed_model_reaches": [("process", "closed_model_reaches", "world", scope, "") for scope in CLOSED_MODELS],
+        "largest_open_model": [("process", "largest_open_model_flop", "world", "", _latest(world))],
+        "server_economic_life": [("costs", "server_economic_life", "world", "", "")],
+        "national_application": [("costs", "application_cost", "nveu", "", "")],
     }
 
 
@@ -443,130 +438,116 @@ def china_ratio(stock: Floats, online: Floats) -> Floats:
     return np.divide(stock, online, out=np.full(len(stock), np.nan), where=online > 0)
 
 
+# ---- what only measuring reads ----------------------------------------------------------------------------------------------
+
+
+class AfterRun(NamedTuple):
+    """One replication's draws that are read when a finished run is measured; nothing here depends on policy."""
+
+    unmet_share: Floats
+    """(5,) where unmet demand abroad goes, in the order of `DESTINATIONS`; sums to one"""
+    utilisation: float
+    """share of the dense 16-bit peak that a training run uses"""
+    goodput: float
+    """share of time in which a run makes progress"""
+    tflops: Floats
+    """(A,) dense 16-bit peak of a chip, TFLOP/s; 0 where it is not known"""
+    closed_years: Floats
+    """(4,) points in time at which the largest closed model passes `CLOSED_MODELS`"""
+    open_model_operations: float
+    """training operations of the largest open-weight model"""
+    server_years: float
+    facility_years: float
+    """economic life of servers and network, and of shells"""
+    pue: Floats
+    """(C,) annual energy of a facility over that of its IT"""
+    national_usd: float
+    """a company's cost of applying for an authorisation for one country"""
+
+    def closed_model_passes(self, operations: float) -> float:
+        """Point in time at which the largest closed model passes a number of operations: log-linear between the dates known, at
+        the last pace after them. The first date stands for all smaller models."""
+        known = np.log10(list(CLOSED_MODELS.values()))
+        asked = float(np.log10(operations))
+        if asked > known[-1]:
+            pace = (self.closed_years[-1] - self.closed_years[-2]) / (known[-1] - known[-2])
+            return float(self.closed_years[-1] + pace * (asked - known[-1]))
+        return float(np.interp(asked, known, self.closed_years))
+
+
+def _latest(world: World) -> str:
+    """The last period for which the largest open model is stated."""
+    return max(world.series("process", "largest_open_model_flop", "world"))
+
+
+def after_run(get: Callable[[str], Floats], world: World, accelerators: Sequence[str]) -> AfterRun:
+    """One replication's `AfterRun` from drawn inputs: those of `wanted`, and `facility_life` (years) and `pue` (C,)."""
+
+    def one(name: str) -> float:
+        return float(np.atleast_1d(get(name))[0])
+
+    shares = np.asarray(get("unmet_demand_share"), dtype=np.float64)
+    peak = "dense_16bit_tflops"
+    known = [world.number("accelerators", peak, a) if world.has("accelerators", peak, a) else 0.0 for a in accelerators]
+    return AfterRun(
+        unmet_share=shares / shares.sum(),
+        utilisation=one("training_utilisation"),
+        goodput=one("training_goodput"),
+        tflops=np.array(known),
+        # Drawn one by one, a larger model might come before a smaller one.
+        closed_years=np.maximum.accumulate(np.asarray(get("closed_model_reaches"), dtype=np.float64)),
+        open_model_operations=one("largest_open_model"),
+        server_years=one("server_economic_life"),
+        facility_years=one("facility_life"),
+        pue=np.asarray(get("pue"), dtype=np.float64),
+        national_usd=one("national_application") * 1e6,
+    )
+
+
 # ---- displacement and unmet demand ------------------------------------------------------------------------------------------
 
 
 class Displacement(NamedTuple):
-    """What moved between two runs of one replication, at equal dates. MW (or h100e, as given)."""
+    """What moved between two runs of one replication, at equal dates. MW (or h100e, as given); shapes without the last axis."""
 
-    change: Floats
-    """(T, C) second run minus the first, by destination"""
     gained: Floats
     lost: Floats
-    """(T,) sums over destinations with more and with less; both positive"""
+    """sums over destinations with more and with less; both positive"""
     net: Floats
-    """(T,) gained - lost"""
+    """gained - lost"""
     moved: Floats
-    """(T,) the smaller of the two: found elsewhere at the same date; the rest of what is lost is missing everywhere"""
+    """the smaller of the two: found elsewhere at the same date; the rest of what is lost is missing everywhere"""
 
 
-def displacement(reference: Floats, other: Floats) -> Displacement:
-    """Change by destination between two (T, K, C) tables of capacity online; moves between companies inside a country cancel.
-
-    Raises ValueError if the shapes differ.
-    """
-    if reference.shape != other.shape:
-        raise ValueError(f"two runs of one horizon have tables of one shape, not {reference.shape} and {other.shape}")
-    change = (other.astype(np.float64) - reference).sum(axis=1)
-    gained, lost = np.maximum(change, 0.0).sum(axis=1), np.maximum(-change, 0.0).sum(axis=1)
-    return Displacement(change, gained, lost, gained - lost, np.minimum(gained, lost))
+def displacement(change: Floats) -> Displacement:
+    """Gains and losses by destination (last axis) of a change in capacity online, second run minus first."""
+    gained, lost = np.maximum(change, 0.0).sum(axis=-1), np.maximum(-change, 0.0).sum(axis=-1)
+    return Displacement(gained, lost, gained - lost, np.minimum(gained, lost))
 
 
-def unmet_abroad(reference: Floats, other: Floats, home: int) -> Floats:
-    """(T,) compute that is online abroad in the reference run and not in the other, by destination. Tables (T, K, C), h100e."""
-    change = displacement(reference, other).change
-    change[:, home] = 0.0
-    return np.maximum(-change, 0.0).sum(axis=1)
+def unmet_abroad(change: Floats, home: int) -> Floats:
+    """Compute that is online abroad in the first run and not in the second, by destination. `change` (..., C), h100e."""
+    abroad = np.maximum(-change, 0.0)
+    return abroad.sum(axis=-1) - abroad[..., home]
 
 
 def split_unmet(unmet: Floats, shares: Floats, exportable: Floats) -> Floats:
-    """Unmet demand abroad by where it goes: (T, 5) in the order of `DESTINATIONS`, summing to `unmet` (T,).
+    """Unmet demand abroad (...,) by where it goes: (..., 5) in the order of `DESTINATIONS`, summing to it.
 
-    `shares` (5,) are scaled to sum to one; Chinese vendors serve no more than they can have exported by the date (`exportable`
-    (T,), cumulative), and what they cannot serve goes to the others in proportion. Raises ValueError for shares below zero
+    `shares` (..., 5) are scaled to sum to one; Chinese vendors serve no more than they can have exported by the date (`exportable`
+    (...,), cumulative), and what they cannot serve goes to the others in proportion. Raises ValueError for shares below zero
     or all zero.
     """
-    if len(shares) != len(DESTINATIONS) or (shares < 0).any() or shares.sum() <= 0:
+    total = shares.sum(axis=-1, keepdims=True)
+    if shares.shape[-1] != len(DESTINATIONS) or (shares < 0).any() or (total <= 0).any():
         raise ValueError(f"{len(DESTINATIONS)} shares of at least zero, not all zero, not {shares.tolist()}")
-    vendor = DESTINATIONS.index("chinese_vendors")
-    share = shares / shares.sum()
-    parts = unmet[:, None] * share
-    parts[:, vendor] = np.minimum(parts[:, vendor], np.maximum(exportable, 0.0))
+    vendor, lost = DESTINATIONS.index("chinese_vendors"), DESTINATIONS.index("lost")
+    share = shares / total
+    served = np.minimum(unmet * share[..., vendor], np.maximum(exportable, 0.0))
     rest = share.copy()
-    rest[vendor] = 0.0
-    if rest.sum() == 0:  # nobody else is named: what cannot be exported is lost
-        rest[DESTINATIONS.index("lost")] = 1.0
-    others = (unmet - parts[:, vendor])[:, None] * (rest / rest.sum())
-    others[:, vendor] = parts[:, vendor]
-    return others
-
-
-# ---- frontier training runs -------------------------------------------------------------------------------------------------
-
-
-def frontier_dates(
-    static: Static,
-    draws: Draws,
-    log: Log,
-    tflops: Floats,
-    utilisation: float,
-    goodput: float,
-    *,
-    countries: NDArray[np.bool_] | None = None,
-    campus: Ticks | None = None,
-    runs: Sequence[float] = RUNS,
-    days: int = RUN_DAYS,
-) -> Ticks:
-    """(len(runs),) tick from which one site could do each number of operations within `days` days, NEVER if none by the horizon.
-
-    `tflops` (A,) is the dense 16-bit peak of a chip. Only chips online count. A site is a project (root and hop): a campus of
-    several projects could do more, and the sites of the opening fleet are not known one by one, so the dates are late bounds. With
-    `campus` (R,), projects of one number count together at their first site. `countries` (C,) restricts where the site stands.
-    """
-    from simulator.events import Mark, Stage
-
-    hops = draws.relocates.shape[1]
-    rows = log[(log["root"] >= 0) & np.isin(log["mark"], (Mark.CHIPS_TAKEN, Mark.CHIPS_GIVEN_BACK, Mark.ONLINE, Mark.PLANNED))]
-    phases = int(rows["phase"].max(initial=0)) + 1
-    site = rows["root"].astype(np.int64) * hops + rows["hop"]
-    unit = site * phases + rows["phase"]
-    n = len(draws.names) * hops
-
-    chips = np.isin(rows["mark"], (Mark.CHIPS_TAKEN, Mark.CHIPS_GIVEN_BACK))
-    sign = np.where(rows["mark"] == Mark.CHIPS_GIVEN_BACK, -1.0, 1.0)
-    rate = np.zeros(n * phases)
-    np.add.at(rate, unit[chips], (sign * rows["quantity"] * tflops[np.where(chips, rows["pool"], 0)] * 1e12)[chips])
-    online = np.full(n * phases, NEVER)
-    lit = rows["mark"] == Mark.ONLINE
-    online[unit[lit]] = rows["tick"][lit]
-    here = np.ones(n, dtype=bool)
-    if countries is not None:
-        planned = (rows["mark"] == Mark.PLANNED) & (rows["stage"] == Stage.PROJECT)
-        market = np.full(n, -1)
-        market[site[planned]] = rows["pool"][planned]
-        here = (market >= 0) & countries[static.market_country[market]]
-    group = np.arange(n)
-    if campus is not None:
-        first_site = np.arange(n) % hops == 0
-        group = np.where(first_site, np.repeat(campus, hops), int(campus.max(initial=0)) + 1 + np.arange(n))
-
-    able = (online < static.horizon) & (rate > 0) & np.repeat(here, phases)
-    where, when, more = np.repeat(group, phases)[able], online[able], rate[able]
-    order = np.lexsort((when, where))
-    where, when, more = where[order], when[order], more[order]
-    total = np.cumsum(more)
-    begins = np.diff(where, prepend=-1) != 0
-    before = np.maximum.accumulate(np.where(begins, total - more, 0.0))
-    operations = (total - before) * utilisation * goodput * days * 86400.0
-    return np.array([when[operations >= run * (1 - 1e-12)].min(initial=NEVER) for run in runs], dtype=np.int64)
-
-
-def years_of(static: Static, ticks: Ticks) -> Floats:
-    """Ticks as points in time (2026.5 is the middle of 2026), nan for NEVER."""
-    out = np.full(len(ticks), np.nan)
-    for i, tick in enumerate(ticks.tolist()):
-        if tick < NEVER:
-            day = date.fromordinal(static.start.toordinal() + tick // TICKS_PER_DAY)
-            first, after = date(day.year, 1, 1).toordinal(), date(day.year + 1, 1, 1).toordinal()
-            out[i] = day.year + (day.toordinal() - first) / (after - first)
-    return out
+    rest[..., vendor] = 0.0
+    # Where nobody else is named, what cannot be exported is lost.
+    rest[..., lost] = np.where(rest.sum(axis=-1) == 0, 1.0, rest[..., lost])
+    parts = (unmet - served)[..., None] * (rest / rest.sum(axis=-1, keepdims=True))
+    parts[..., vendor] = served
+    return parts

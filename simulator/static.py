@@ -367,7 +367,7 @@ class Draws:
     deal_time: Ints
     """(C,) uniform 62-bit integers: how long a deal is negotiated"""
     deliveries: Ints
-    """(T, K, A) chips offered to each company at the beginning of each month"""
+    """(T, K, A) chips that each company could have at the beginning of each month"""
     commitment_months: int
     """Months before delivery at which a company commits to chips, or lets them go to other buyers"""
     chip_money: Ints
@@ -386,6 +386,8 @@ class Draws:
     """(T,) 1/16 MW of on-site generation that reaches the four companies together each month"""
     bridge_lead: Ints
     """(R,) ticks from the assignment of on-site generation to power"""
+    shell_ahead: int
+    """Ticks before its own date of first power at which a company is content to have a finished shell"""
     bridge_trigger: int
     """Ticks by which power must be expected after the shell before a company bridges"""
     front_load_before: int
@@ -458,6 +460,8 @@ class Draws:
     """Real discount rate a year"""
     design_ratio_ppm: int
     """Peak load of the facility over its IT load"""
+    offered: Ints | None = None
+    """(T, K, A) what is offered for each month when chips are ordered, where that is not yet known to be other than `deliveries`"""
     china: ChinaPaths | None = None
     """This replication's paths of China's compute; read after the run only"""
     after_run: AfterRun | None = None

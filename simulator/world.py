@@ -803,7 +803,7 @@ NEEDS: tuple[Need, ...] = (
     *(
         Need("process", name, "days", ("world",))
         for name in (
-            "energisation_tranche_interval_days", "grid_works_days", "bridge_if_power_later_days", "onsite_time_to_power_days",
+            "energisation_tranche_interval_days", "shell_ahead_of_power_days", "grid_works_days", "bridge_if_power_later_days", "onsite_time_to_power_days",
             "licence_forecast_days", "licence_review_work_days", "front_load_before_days", "front_load_ready_days", "refile_days", "classification_days",
             "let_to_other_use_days",
         )

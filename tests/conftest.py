@@ -204,6 +204,7 @@ def tiny_draws(static: Static, plans: list[tuple[int, int, int]], chips_a_month:
         crew_limit=ints(9, 1, fill=1 << 40),
         bridge_supply=ints(months),
         bridge_lead=ints(n, fill=60 * DAY),
+        shell_ahead=1 << 40,
         bridge_trigger=0,
         front_load_before=90 * DAY,
         front_load_ready=180 * DAY,

@@ -455,9 +455,9 @@ def test_terms_of_the_framework() -> None:
     assert the_law.uveu_ratios(FRAMEWORK_DAY) == (70_000, 750_000, 500_000) and the_law.uveu_ratios(date(2025, 5, 14)) is None
     assert the_law.nveu_cap(date(2026, 12, 31)) == 270_000 * H100_TPP and the_law.nveu_cap(date(2025, 5, 14)) == 0
     assert the_law.outcome("case_by_case", FRAMEWORK_DAY) == (0.70, 0.10, 0.20)
-    assert the_law.licence_days("presumption_of_approval", FRAMEWORK_DAY) == (39.0, 90.0)
+    assert the_law.licence_days("presumption_of_approval", FRAMEWORK_DAY) == (120.0, 300.0)
     application = the_law.uveu_application("oracle", FRAMEWORK_DAY)
-    assert application is not None and application[:4] == (date(2025, 5, 15), 30, 30, 0.80)
+    assert application is not None and application[:4] == (date(2025, 5, 15), 90, 210, 0.80)
     assert (
         the_law.other_importers("MYS", FRAMEWORK_DAY) == 150_000_000
         and the_law.other_importers("ARG", FRAMEWORK_DAY) == 15_000_000
@@ -467,7 +467,7 @@ def test_terms_of_the_framework() -> None:
 
 def test_the_pot_names_its_provision() -> None:
     deals = case_law({"law": "bilateral-deals"})
-    pots = [(framework(), "MYS", date(2025, 5, 1)), (framework(), "DEU", FRAMEWORK_DAY), (deals, "SAU", date(2027, 1, 1))]
+    pots = [(framework(), "MYS", date(2025, 5, 1)), (framework(), "DEU", FRAMEWORK_DAY), (deals, "SAU", date(2027, 5, 1))]
     found = [the_law.pot_provision(place, day) for the_law, place, day in pots]
     assert [p and p.id for p in found] == ["fw.tier2", None, "deal.partner"]
 
@@ -482,8 +482,9 @@ def test_a_planner_knows_neither_the_pot_nor_the_limits_of_a_divergence() -> Non
 def test_no_authorisation_is_applied_for_before_one_is_offered() -> None:
     the_law = case_law({"law": "decoupling"})
     assert the_law.uveu_application("google", date(2025, 6, 1)) is None
-    application = the_law.uveu_application("google", date(2027, 1, 1))
-    assert application is not None and application.filed == date(2027, 1, 1)
+    assert the_law.uveu_application("google", date(2027, 4, 30)) is None
+    application = the_law.uveu_application("google", date(2027, 5, 1))
+    assert application is not None and application.filed == date(2027, 5, 1)
 
 
 def test_history_offers_no_exception_of_the_framework() -> None:
@@ -491,6 +492,82 @@ def test_history_offers_no_exception_of_the_framework() -> None:
     for day in (date(2025, 5, 1), date(2025, 6, 1), date(2027, 1, 1)):
         assert the_law.lpp_limit(day) == 0 and the_law.uveu_ratios(day) is None and the_law.nveu_cap(day) == 0
         assert the_law.other_importers("MYS", day) == (0 if day > date(2025, 5, 13) else 150_000_000)
+
+
+def test_other_importers_ask_for_more_each_year_in_large_and_small_markets_alike() -> None:
+    the_law = framework()
+    growth = [1.0, 1.6, 2.56, 3.584, 5.0176, 7.02464, 9.834496]  # 60 % into 2026 and 2027, 40 % into each year after
+    for year, factor in zip(range(2025, 2032), growth, strict=True):
+        for place, base in (("ARE", 300_000_000), ("IND", 150_000_000), ("ARG", 15_000_000)):
+            days = [date(year, m, 1) for m in (6, 10)]
+            assert {the_law.other_importers(place, day) for day in days} == {round(base * factor)}
+    slower = case_law({"law": "diffusion-framework", "changes": {"others.growth_per_year": 0.2}})
+    assert slower.other_importers("ARE", date(2027, 1, 1)) == 432_000_000
+    assert slower.other_importers("ARE", date(2025, 6, 1)) == 300_000_000
+
+
+def test_ceilings_of_deals_grow_from_their_second_year_on() -> None:
+    deals = case_law({"law": "bilateral-deals"})
+    pots = [deals.allocation("SAU", date(year, 6, 1)) for year in range(2027, 2032)]
+    assert [pot and pot.limit_tpp for pot in pots] == [12 * 10**9, 168 * 10**8, 2352 * 10**7, 32_928_000_000, 46_099_200_000]
+    flat = case_law({"law": "bilateral-deals", "changes": {"deal.ceiling_growth_per_year": 0.0}})
+    last = flat.allocation("SAU", date(2031, 6, 1))
+    assert last is not None and last.limit_tpp == 12 * 10**9
+    answer = ruling(deals, Export("SAU", "USA", "x", an_item("H100"), 1, date(2028, 6, 1)), Position())
+    assert {"deal.ceiling_tpp.SAU", "deal.ceiling_growth_per_year"} <= set(answer.unsure)
+
+
+def test_a_leaf_is_stated_since_its_first_step_or_the_day_its_regime_begins() -> None:
+    decoupling = case_law({"law": "decoupling"})
+    assert decoupling.stated_since("china.retaliation_supply_cut", date(2028, 3, 1)) == date(2027, 1, 1)
+    assert decoupling.stated_since("location.verification_days", date(2028, 3, 1)) == date(2027, 5, 1)
+    assert decoupling.stated_since("china.retaliation_supply_cut", date(2026, 12, 31)) is None
+    assert decoupling.stated_since("location.verification_days", date(2027, 4, 30)) is None
+
+
+def test_a_leaf_set_by_a_scenario_begins_where_the_regime_states_it() -> None:
+    changed = with_changes(load_all()["decoupling"], {"location.verification_days": 90, "diversion.share": 0.02})
+    assert [(day, leaf.value) for day, leaf in changed.leaves["location.verification_days"].steps] == [(date(2027, 5, 1), 90)]
+    assert [(day, leaf.value) for day, leaf in changed.leaves["diversion.share"].steps] == [(date.min, 0.02)]
+
+
+NOTICE = timedelta(days=120)
+
+
+@pytest.mark.parametrize("id", sorted(id for id, day in DIVERGES.items() if day == date(2027, 1, 1)))
+def test_what_is_announced_for_2027_binds_after_the_notice_of_recent_rules(id: str) -> None:
+    """Until the compliance day the law is history's; from the announcement on planners know what comes, and something does."""
+    history, other = case_law({"law": "history"}), case_law({"law": id})
+    announced, binding = DIVERGES[id], DIVERGES[id] + NOTICE
+    assert announced + NOTICE == date(2027, 5, 1)
+    seen = []
+    for place in history.members("any", announced):
+        for home in ("USA", "CHN", "FRA"):
+            for chip in ("H100", "H200", "H20", "GB300", "RTX4090"):
+                known = {"consignee": "oracle", "quantity_tpp": 10**9}
+                for day in (announced, binding - timedelta(days=1)):
+                    a, b = (law.requirement(place, home, an_item(chip), day, **known) for law in (history, other))
+                    same = (a.provision_id, a.demands, a.review, a.exceptions, a.quota)
+                    assert same == (b.provision_id, b.demands, b.review, b.exceptions, b.quota), (place, home, chip, day)
+                planned = other.requirement(place, home, an_item(chip), binding, announced_by=announced, **known)
+                then = other.requirement(place, home, an_item(chip), binding, **known)
+                assert planned.provision_id == then.provision_id
+                seen.append(then.provision_id != history.requirement(place, home, an_item(chip), binding, **known).provision_id)
+        assert history.allocation(place, binding - timedelta(days=1)) == other.allocation(place, binding - timedelta(days=1))
+        assert history.counting(place, announced) == other.counting(place, announced)
+    assert any(seen)
+    last = binding - timedelta(days=1)
+    for leaf in ("licence.time_profile", "diversion.share", "china.uptake", "money.revenue_share", "money.tariff"):
+        assert history.at(leaf, last) == other.at(leaf, last), leaf
+
+
+def test_one_speed_of_review_in_all_regimes() -> None:
+    """Staff is no policy: what differs between two regimes is the law."""
+    for id, regime in load_all().items():
+        the_law = Law(((date.min, regime),), {})
+        for year in range(2024, 2032):
+            if id not in ("october-2022", "no-controls"):  # no licence of theirs is for a chip of a data centre abroad
+                assert the_law.at("licence.time_profile", date(year, 1, 1)) == "chips_normal", (id, year)
 
 
 def test_every_review_policy_has_outcomes_that_sum_to_one_and_a_duration() -> None:
@@ -674,6 +751,8 @@ FAULTS: list[tuple[str, str, str, str, str]] = [  # file, old text, new text, fi
      "source: bookings\n    kind: reported\n    destinations: tier1", "provisions[3].source", "did you mean 'brookings'?"),
     ("diffusion-framework.yaml", "from: 2025-04-01, value: 791200000", "from: 2025-01-01, value: 791200000",
      "limits.nveu.cap_tpp.steps[1].from", "order steps by date"),
+    ("bilateral-deals.yaml", "      - {from: 2028-01-01, value: 0.4}", "      - {value: 0.4}", "limits.deal.ceiling_growth_per_year",
+     "a growth without a first day"),
     ("diffusion-framework.yaml", "{granted-in-part: granted_in_part}", "{granted-in-par: granted_in_part}",
      "limits.allocation.straddle.readings.straddling-application.granted-in-par", "did you mean 'granted-in-part'?"),
     ("diffusion-framework.yaml", "value: returned\n", "value: return\n", "limits.allocation.straddle.value",

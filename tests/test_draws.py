@@ -24,11 +24,12 @@ from simulator.draws import (
     look_up,
     market_aspect,
     normal,
+    pair,
     philox,
     spread_table,
     uniform,
 )
-from simulator.model import read_table
+from simulator.static import read_table
 from simulator.units import threshold
 
 word = st.integers(0, 2**32 - 1)
@@ -88,6 +89,16 @@ def test_a_draw_is_one_block_under_the_documented_counter(
 ) -> None:
     first, second, _, _ = by_hand([entity & 0xFFFFFFFF, entity >> 32, attempt << 16 | aspect, replication], seed)
     assert int(bits(seed, replication, entity, aspect, attempt)) == (first << 32 | second) >> 2
+
+
+@given(st.integers(0, 2**64 - 1), word, st.integers(0, 2**64 - 1), st.integers(0, 2**16 - 1), st.integers(0, 2**15 - 1))
+def test_a_pair_is_both_halves_of_the_block_of_a_draw(
+    seed: int, replication: int, entity: int, aspect: int, attempt: int
+) -> None:
+    words = by_hand([entity & 0xFFFFFFFF, entity >> 32, attempt << 16 | aspect, replication], seed)
+    one, two = (int(x) for x in pair(seed, replication, entity, aspect, attempt))
+    assert one == int(bits(seed, replication, entity, aspect, attempt))
+    assert two == (words[2] << 32 | words[3]) >> 2
 
 
 # ------------------------------------------------------------------ keys
@@ -157,6 +168,7 @@ NEIGHBOURS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
     "aspect": lambda: (bits(7, 0, np.arange(MANY), 2), bits(7, 0, np.arange(MANY), 3)),
     "attempt": lambda: (bits(7, 0, np.arange(MANY), 21, 0), bits(7, 0, np.arange(MANY), 21, 1)),
     "replication": lambda: (bits(7, 0, np.arange(MANY), 2), bits(7, 1, np.arange(MANY), 2)),
+    "halves of a pair": lambda: pair(7, 0, np.arange(MANY), Aspect.OFFICE),
     "seed": lambda: (bits(7, 0, np.arange(MANY), 2), bits(8, 0, np.arange(MANY), 2)),
 }
 

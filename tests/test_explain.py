@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from simulator import layers
-from simulator.explain import explain, segments_apart
-from simulator.scenario import Scenario, load_scenario, scenario_from_text, shipped_scenarios
+from simulator.explain import MECHANISMS, explain, segments_apart
+from simulator.scenario import Mechanisms, Scenario, load_scenario, scenario_from_text, shipped_scenarios
 
 HEAD = "name: {name}\ntitle: Test\nsupposes: Nothing changes.\n"
 
@@ -236,9 +236,27 @@ def test_shipped_differences_never_give_a_reason_for_a_citation() -> None:
     told = " ".join(explain(load_scenario("history"), load_scenario("diffusion-framework")))
     assert "Gulf licences were slow" not in told and "nothing sold under a licence" not in told
     assert (
-        'The value "duration profile of licence reviews" (licence.time_profile) is \'backlog_2025\' in "history" and '
-        "'chips_normal' in \"diffusion-framework\" from 5 February 2025 on."
+        'The value "share of deliveries outside tier 1 that reach tier 3" (diversion.share) is 0.05 in "history" and 0.03 in '
+        '"diffusion-framework" from 15 May 2025 on.'
     ) in told
+
+
+def test_since_when_a_change_is_known_is_said() -> None:
+    (told,) = [s for s in explain(load_scenario("history"), load_scenario("chip-shock")) if "shipped_h100e" in s]
+    assert "which companies learn on 1 January 2027" in told
+
+
+def test_what_is_in_the_law_and_not_simulated_is_said() -> None:
+    told = explain(load_scenario("history"), load_scenario("decoupling"))
+    (only,) = [sentence for sentence in told if "allied.harmonised" in sentence]
+    for id in ("allied.harmonised", "remote.access_controlled"):
+        assert f"({id}; in the law, not simulated)" in only
+    for id in ("china.retaliation_supply_cut", "location.verification_days"):
+        assert f"({id})" in " ".join(told)
+    assert any("(security.share_of_capex; in the law, not simulated) is 0 in" in sentence for sentence in told)
+    idle = ["policy.set.audit.mutual_recognition=false"]
+    (told_alone,) = [s for s in explain(load_scenario("collaboration", sets=idle)) if "is set to" in s]
+    assert "(audit.mutual_recognition; in the law, not simulated) is set to false" in told_alone
 
 
 def test_stretches_under_other_law_lie_in_the_common_horizon() -> None:
@@ -290,6 +308,12 @@ def test_mechanisms_switched_off() -> None:
         'Relocation of stuck or refused projects is on in "a" and off in "b".',
         'Luck of single projects and decisions is on in "a" and off in "b".',
     ]
+
+
+def test_every_mechanism_that_can_be_switched_has_words() -> None:
+    assert set(MECHANISMS) == set(Mechanisms.model_fields)
+    off = scenario("b", f"mechanisms: {{{', '.join(f'{name}: false' for name in MECHANISMS)}}}\n")
+    assert explain(scenario("a"), off, regimes={}) == [f'{words} is on in "a" and off in "b".' for words in MECHANISMS.values()]
 
 
 def test_changed_inputs_show_numbers_and_units() -> None:

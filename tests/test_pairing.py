@@ -8,13 +8,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DAY, ints, tiny_draws, tiny_static
+from conftest import (
+    ABROAD,
+    DAY,
+    ELSEWHERE,
+    HOME,
+    LICENSED,
+    UNLICENSED,
+    abroad,
+    by_law,
+    ints,
+    licence_abroad,
+    play,
+    rows,
+    tiny_draws,
+    tiny_static,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_compile import compiled, compiled_as
 
 from simulator.compile import Compiled
-from simulator.events import Log, Mark
+from simulator.events import Log, Mark, Stage
 from simulator.model import Expansion
 from simulator.scenario import load_scenario, scenario_from_text, shipped_scenarios
 from simulator.static import Draws, Static
@@ -102,24 +117,42 @@ def test_a_fresh_compilation_gives_the_same_bytes() -> None:
     assert Expansion(again.static, again.draw(SEED, 1)).run().tobytes() == log.tobytes()
 
 
+def plan_to_online(c: Compiled, log: Log, tier: int) -> np.ndarray:
+    """Days from plan to the first phase online of projects planned from the start on whose first site is in countries of a tier."""
+    planned = log[(log["mark"] == Mark.PLANNED) & (log["hop"] == 0) & (log["tick"] >= 0)]
+    planned = planned[c.static.tier[c.static.market_country[planned["pool"]]] == tier]
+    first: dict[int, int] = {}
+    for row in log[(log["mark"] == Mark.ONLINE) & (log["hop"] == 0)]:
+        first.setdefault(int(row["root"]), int(row["tick"]))
+    begun = dict(zip(planned["root"].tolist(), planned["tick"].tolist(), strict=True))
+    return np.array([first[root] - tick for root, tick in begun.items() if root in first]) / DAY
+
+
+def test_removing_all_licence_rules_hardly_moves_the_durations_of_tier_1() -> None:
+    ours, theirs = [], []
+    for replication in range(3):
+        ours.append(plan_to_online(*log_of("october-2023-rule", replication), tier=1))
+        theirs.append(plan_to_online(*log_of("no-controls", replication), tier=1))
+    strict, free = np.concatenate(ours), np.concatenate(theirs)
+    assert min(len(strict), len(free)) > 250
+    assert abs(np.median(strict) - np.median(free)) < 0.03 * np.median(free)
+
+
 # ------------------------------------------------------------------ small worlds with ample supply
 
 AMPLE = 10**7
-HOME, ABROAD, ELSEWHERE = 0, 1, 2
 
 
 def world(review: int = 0, needs: bool = False, **changes: Any) -> Static:
     """Exports to the second country need a licence, if so wished; everything else is free."""
-    table = ints(1, 1, 3, 1)
-    table[0, 0, ABROAD] = needs
-    fixed = {"needs_licence": table, "rule": table, "posture": table, "review_median": ints(1, 6, fill=review * DAY)}
-    return tiny_static(**{**fixed, **changes})
+    return (licence_abroad if needs else tiny_static)(**{"clock_median": ints(1, 6, fill=review * DAY), **changes})
 
 
-def story(log: Log, root: int, *, stop: int | None = None) -> list[tuple[Any, ...]]:
+def story(log: Log, root: int) -> list[tuple[Any, ...]]:
     """All a project went through, in order; places in the log aside."""
     mine = log[log["root"] == root]
-    return [tuple(row[n].item() for n in ("tick", "hop", "stage", "mark", "rule", "pool", "quantity")) for row in mine][:stop]
+    names = ("tick", "hop", "phase", "stage", "mark", "rule", "pool", "quantity")
+    return [tuple(row[n].item() for n in names) for row in mine]
 
 
 projects = st.lists(
@@ -133,13 +166,15 @@ def test_with_ample_supply_a_project_the_policy_does_not_touch_is_the_same_to_th
     plans: list[tuple[int, int, int]], review: int, denied: bool
 ) -> None:
     free = world()
-    strict = world(review, needs=True, approve_below=ints(1, 6, fill=0 if denied else 1 << 62))
+    limit = ints(1, 6, fill=0 if denied else 1 << 62)
+    strict = world(review, needs=True, approve_below=limit, deny_above=limit)
     draws = tiny_draws(free, plans, AMPLE)
-    a, b = Expansion(free, draws).run(), Expansion(strict, draws).run()
+    a, b = play(free, draws), play(strict, draws)
     for root, (_, _, market) in enumerate(plans):
         if market != ABROAD:
             assert story(a, root) == story(b, root)
-    assert (a["mark"] == Mark.ONLINE).sum() >= 0
+    touched = [root for root, (day, _, market) in enumerate(plans) if market == ABROAD and day > -100]
+    assert all(story(a, root) != story(b, root) for root in touched)
 
 
 def outcome(log: Log, root: int) -> float:
@@ -150,9 +185,10 @@ def outcome(log: Log, root: int) -> float:
 
 @settings(max_examples=80, deadline=None)
 @given(projects, st.integers(0, 300), st.integers(0, 300), st.integers(0, (1 << 62) - 1), st.integers(0, 40))
-def test_a_longer_review_never_brings_a_project_forward(
-    plans: list[tuple[int, int, int]], review: int, longer: int, u: int, hold: int
+def test_a_longer_review_never_brings_a_single_project_forward(
+    plans: list[tuple[int, int, int]], review: int, longer: int, seed: int, hold: int
 ) -> None:
+    # A single one: several share applications, and a later application may happen to cover more of them.
     common: dict[str, Any] = {
         "allow_relocation": False,
         "approve_below": ints(1, 6, fill=1 << 61),
@@ -165,13 +201,17 @@ def test_a_longer_review_never_brings_a_project_forward(
             "hold_covers": np.array([[0, 1, 0]]),
         }
     short, long = world(review, True, **common), world(review + longer, True, **common)
-    draws = tiny_draws(short, plans, AMPLE)
-    rng = np.random.default_rng(u)
-    outcomes = rng.integers(0, 1 << 62, draws.licence_outcome.shape)
+    plans = [
+        (day, mw, ABROAD if root == 0 else HOME if market == ABROAD else market) for root, (day, mw, market) in enumerate(plans)
+    ]
+    draws = tiny_draws(short, plans, AMPLE, value_usd=10**5)
+    outcomes = np.random.default_rng(seed).integers(0, 1 << 62, draws.licence_outcome.shape)
     draws = dataclasses.replace(draws, licence_outcome=outcomes)
-    a, b = Expansion(short, draws).run(), Expansion(long, draws).run()
+    a, b = play(short, draws), play(long, draws)
     for root in range(len(plans)):
         assert outcome(b, root) >= outcome(a, root)
+        if root:
+            assert story(a, root) == story(b, root)
 
 
 @settings(max_examples=60, deadline=None)
@@ -179,61 +219,142 @@ def test_a_longer_review_never_brings_a_project_forward(
 def test_one_more_project_changes_no_other_while_supply_is_ample(
     plans: list[tuple[int, int, int]], newcomer: tuple[int, int, int], controlled: bool
 ) -> None:
+    # Where licences are needed a company applies once for all its projects: there the newcomer goes elsewhere.
+    if controlled and newcomer[2] == ABROAD:
+        newcomer = (*newcomer[:2], ELSEWHERE)
     static = world(90, controlled)
-    before = Expansion(static, tiny_draws(static, plans, AMPLE)).run()
-    after = Expansion(static, tiny_draws(static, [*plans, newcomer], AMPLE)).run()
+    before = play(static, tiny_draws(static, plans, AMPLE))
+    after = play(static, tiny_draws(static, [*plans, newcomer], AMPLE))
     for root in range(len(plans)):
         assert story(before, root) == story(after, root)
     assert len(after) > len(before)
 
 
-def two_companies(plans: list[tuple[int, int, int]], chips: int) -> tuple[Static, Draws]:
+BY_COMPANY = {  # axis of the companies
+    0: ["authorisation_applied", "authorisation_median", "authorisation_spread", "authorisation_grant"],
+    1: ["needs_licence", "rule", "posture", "lpp_rule", "uveu_rule", "nveu_rule", "tightens", "weights_rule", "weights_admits"],
+    2: ["outlook", "outlook_wait"],
+}
+DRAWN_BY_COMPANY = {
+    0: ["refile", "licence_work", "licence_clock", "licence_stop", "licence_stop_length", "licence_outcome", "classification",
+        "authorisation_time", "authorisation_outcome", "authorisation_kept", "nveu_time", "nveu_outcome", "opening_stock", "under_way",
+        "fleet_chips"],
+    1: ["deliveries", "chip_money", "crew_limit"],
+}  # fmt: skip
+
+
+def twice(table: Any, axes: dict[int, list[str]]) -> Any:
+    """The same for two companies."""
+    return dataclasses.replace(
+        table, **{name: np.repeat(getattr(table, name), 2, axis=axis) for axis, names in axes.items() for name in names}
+    )
+
+
+def two_companies(plans: list[tuple[int, int, int]], chips: int, needs: bool = False) -> tuple[Static, Draws]:
     """The same plans twice, once for each of two companies with their own supply."""
-    static = world()
     n = len(plans)
-    doubled: dict[str, Any] = {}
-    for field in dataclasses.fields(Static):
-        value = getattr(static, field.name)
-        if field.name in ("needs_licence", "rule", "posture", "lpp_rule", "uveu_rule"):
-            doubled[field.name] = np.repeat(value, 2, axis=1)
-        elif field.name in ("outlook", "outlook_wait"):
-            doubled[field.name] = np.repeat(value, 2, axis=2)
-        elif field.name.startswith("authorisation") and field.name != "authorisation_usd_a_year":
-            doubled[field.name] = np.repeat(value, 2, axis=0)
-    static = dataclasses.replace(static, companies=("acme", "bolt"), **doubled)
-    draws = tiny_draws(
-        static, plans + plans, company=np.array([0] * n + [1] * n), deliveries=np.stack([ints(48, 1, fill=chips), ints(48, 1, fill=AMPLE)], 1),
-        opening_stock=ints(2, 1), under_way=ints(2, 1), fleet_chips=ints(2, 3, 1), authorisation_time=ints(2), authorisation_outcome=ints(2),
-    )  # fmt: skip
+    single = world(90, needs)
+    static = twice(dataclasses.replace(single, companies=("acme", "bolt")), BY_COMPANY)
+    draws = twice(tiny_draws(single, plans + plans, AMPLE, company=np.array([0] * n + [1] * n)), DRAWN_BY_COMPANY)
+    draws.deliveries[:, 0] = chips
     return static, draws
 
 
 @settings(max_examples=30, deadline=None)
-@given(projects, st.integers(0, 50_000))
-def test_one_companys_shortage_is_not_anothers(plans: list[tuple[int, int, int]], chips: int) -> None:
+@given(projects, st.integers(0, 50_000), st.booleans())
+def test_one_companys_shortage_is_not_anothers(plans: list[tuple[int, int, int]], chips: int, needs: bool) -> None:
     n = len(plans)
-    (static, scarce), (_, ample) = two_companies(plans, chips), two_companies(plans, AMPLE)
-    a, b = Expansion(static, scarce).run(), Expansion(static, ample).run()
+    (static, scarce), (_, ample) = two_companies(plans, chips, needs), two_companies(plans, AMPLE, needs)
+    a, b = play(static, scarce), play(static, ample)
     for root in range(n, 2 * n):
         assert story(a, root) == story(b, root)
     for root in range(n):  # and fewer chips never bring one of its own forward
         assert outcome(a, root) >= outcome(b, root)
 
 
+def test_two_companies_that_are_alike_live_the_same_lives() -> None:
+    plans = [(0, 16, ABROAD), (-200, 4, HOME), (300, 40, ABROAD), (310, 2, ELSEWHERE)]
+    static, draws = two_companies(plans, AMPLE, needs=True)
+    log = play(static, draws)
+    for root in range(len(plans)):
+        assert story(log, root) == story(log, root + len(plans))
+    assert len(rows(log, mark=Mark.FILED, root=-1)) == len(rows(log, mark=Mark.FILED, root=-2)) > 1
+
+
+# ------------------------------------------------------------------ placebos
+
+
 def test_a_provision_nobody_meets_changes_no_event_but_its_own_line() -> None:
     # The law changes on day 100 for a country where nobody builds.
     single = world(60, needs=True)
-    twice = {
-        f.name: np.repeat(getattr(single, f.name), 2, axis=1 if f.name in ("outlook", "outlook_wait") else 0)
-        for f in dataclasses.fields(Static)
-        if f.name in ("needs_licence", "rule", "posture", "law_changes", "outlook", "outlook_wait", "lpp_limit", "lpp_rule", "uveu_rule",
-                      "uveu_single_ppm", "uveu_tier1_ppm", "uveu_us_ppm", "trusted", "allocation", "allocation_window", "allocation_counts",
-                      "allocation_rule", "approve_below", "deny_above", "review_median", "review_spread")
-    }  # fmt: skip
-    twice["needs_licence"][1, 0, ELSEWHERE] = 1
-    twice["rule"][1, 0, ELSEWHERE] = 5
-    double = dataclasses.replace(single, law_ticks=np.array([single.earliest, 100 * DAY]), **twice)
+    needs, rule = LICENSED["needs_licence"].copy(), LICENSED["rule"].copy()
+    needs[0, ELSEWHERE], rule[0, ELSEWHERE] = 1, 5
+    double = by_law(single, (100, {"needs_licence": needs, "rule": rule}))
     draws = tiny_draws(single, [(0, 16, HOME), (5, 16, ABROAD), (-300, 8, ABROAD)], AMPLE)
-    a, b = Expansion(single, draws).run(), Expansion(double, draws).run()
+    a, b = play(single, draws), play(double, draws)
     assert [story(a, root) for root in range(3)] == [story(b, root) for root in range(3)]
     assert len(b) == len(a) + 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(projects, st.integers(60, 500), st.integers(1, 200), st.integers(0, 400))
+def test_a_rule_published_and_withdrawn_before_it_binds_changes_only_timing(
+    plans: list[tuple[int, int, int]], published: int, notice: int, front: int
+) -> None:
+    # Published on a day, to bind `notice` days later, and withdrawn the day before that.
+    free = tiny_static()
+    tightens = ints(1, 3, fill=free.horizon)
+    tightens[0, ABROAD] = (published + notice) * DAY
+    calm = {"tightens": ints(1, 3, fill=free.horizon)}
+    threatened = by_law(free, (published, {"tightens": tightens}), (published + notice - 1 + (notice == 1), calm))
+    draws = tiny_draws(free, plans, AMPLE, front_load_before=front * DAY)
+    a, b = play(free, draws), play(threatened, draws)
+    for root in range(len(plans)):
+        for mark in (Mark.PLANNED, Mark.READY, Mark.SHIPPED, Mark.ONLINE, Mark.FULL, Mark.IN_FLEET):
+            was, now = rows(a, root=root, mark=mark), rows(b, root=root, mark=mark)
+            for column in ("phase", "rule", "pool", "quantity"):
+                assert was[column].tolist() == now[column].tolist() or len(now) > len(was)  # earlier, so perhaps within the run
+            earlier = (was["tick"] - now["tick"][: len(was)]) / DAY
+            # Chips that are there already save the time of shipping, and no more.
+            assert ((earlier >= 0) & (earlier <= {Mark.ONLINE: 5, Mark.FULL: 5, Mark.SHIPPED: 1e9}.get(mark, 0))).all()
+    assert not len(rows(b, stage=Stage.LICENCE_REVIEW))
+
+
+def test_such_a_rule_does_move_something() -> None:
+    free = tiny_static()
+    tightens = ints(1, 3, fill=free.horizon)
+    tightens[0, ABROAD] = 150 * DAY
+    threatened = by_law(free, (80, {"tightens": tightens}), (149, {"tightens": ints(1, 3, fill=free.horizon)}))
+    draws = tiny_draws(free, [(0, 16, ABROAD)], AMPLE)
+    a, b = play(free, draws), play(threatened, draws)
+    assert outcome(a, 0) - outcome(b, 0) == 5 * DAY
+    assert len(rows(b, mark=Mark.FRONT_LOADED)) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(projects, st.integers(0, 600))
+def test_extra_chips_abroad_are_missing_elsewhere_when_supply_binds(plans: list[tuple[int, int, int]], chips: int) -> None:
+    # Freeing the second country cannot make more chips: what is shipped anywhere by any day is bounded by what was delivered.
+    strict = world(300, needs=True, allow_relocation=False)
+    free = by_law(strict, (100, UNLICENSED))
+    draws = tiny_draws(strict, plans, chips * 100)
+    a, b = play(strict, draws), play(free, draws)
+    for log in (a, b):
+        taken = rows(log, mark=Mark.CHIPS_TAKEN)["quantity"].sum()
+        assert taken <= rows(log, mark=Mark.DELIVERED)["quantity"].sum()
+    abroad_by, home_by = (
+        [log[(log["mark"] == Mark.SHIPPED) & (log["pool"] == pool)] for log in (a, b)] for pool in (ABROAD, HOME)
+    )
+    for tick in np.arange(200, 1_400, 100) * DAY:
+        # Nobody at home is served earlier because somebody abroad is.
+        assert (home_by[1]["tick"] <= tick).sum() <= (home_by[0]["tick"] <= tick).sum()
+    assert len(abroad_by[1]) >= len(abroad_by[0])
+
+
+def test_where_supply_binds_a_free_country_takes_what_home_would_have_had() -> None:
+    strict = world(600, needs=True, allow_relocation=False)
+    free = by_law(strict, (100, {"needs_licence": abroad(0), "posture": abroad(0), "rule": abroad(0)}))
+    plans = [(0, 10, ABROAD), (5, 10, HOME)]
+    draws = tiny_draws(strict, plans, 1_000, patience=ints(2, fill=1 << 40))
+    a, b = play(strict, draws), play(free, draws)
+    assert [outcome(b, root) - outcome(a, root) > 0 for root in range(2)] == [False, True]

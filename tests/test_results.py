@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 from simulator import results
+from simulator.causes import CAUSES
 from simulator.events import Mark, Stage
 from simulator.experiments import Comparison, compare
 from simulator.metrics import METRICS, SERIES
@@ -21,12 +23,12 @@ from simulator.problems import InputProblems
 from simulator.results import as_json, check_target, manifest, run_id, write, writing
 from simulator.scenario import content_hash, load_scenario
 from simulator.statistics import differences, rows
+from simulator.tables import DEAL_STEPS, TOLD, told
 
 FILES = {
     "manifest.json", "summary.txt", "meanings.csv", "metrics.csv", "metrics.parquet", "differences.csv", "differences.parquet",
-    "provisions.csv", "provisions.parquet", "monthly.parquet", "projects.parquet", "events.parquet",
-    "causes.parquet", "sites.parquet", "policy_delay.parquet", "ledgers.parquet", "scenarios/history.yaml",
-    "scenarios/no-controls.yaml",
+    "provisions.csv", "provisions.parquet", "monthly.parquet", "events.parquet", *(f"{name}.parquet" for name in TOLD),
+    "scenarios/history.yaml", "scenarios/no-controls.yaml",
 }  # fmt: skip
 
 
@@ -85,27 +87,110 @@ def test_the_tables_are_the_rows(folder: Path, short_comparison: Comparison) -> 
     assert set(pd.read_csv(folder / "meanings.csv")["id"]) == set(METRICS) >= set(monthly["metric"])
 
 
-def test_the_projects_table_has_a_row_for_every_site_with_its_milestones_in_order(
+def in_order(table: pd.DataFrame, *names: str) -> None:
+    """Of each two milestones that were both reached, the first came no later."""
+    for earlier, later in pairwise(names):
+        both = table.dropna(subset=[earlier, later])
+        assert len(both) and (both[earlier] <= both[later]).all(), (earlier, later)
+
+
+def test_the_sites_table_has_a_row_for_every_site_with_its_milestones_in_order(
     folder: Path, short_comparison: Comparison
 ) -> None:
-    table = pd.read_parquet(folder / "projects.parquet")
+    table = pd.read_parquet(folder / "sites.parquet")
     draws, log = short_comparison.runs["history"][0]
     mine = table[(table["scenario"] == "history") & (table["replication"] == 0)]
-    assert len(mine) == (log["mark"] == Mark.PLANNED).sum()
+    planned = log[log["mark"] == Mark.PLANNED]
+    assert len(mine) == len(planned)
     assert set(mine["project"]) <= set(draws.names)
-    assert mine["it_mw"].sum() == (log["quantity"][log["mark"] == Mark.PLANNED] / 16).sum()
-    for earlier, later in (
-        ("planned", "site_control"),
-        ("site_control", "ground_breaking"),
-        ("ground_breaking", "shell_ready"),
-        ("shell_ready", "ready"),
-        ("ready", "shipped"),
-        ("shipped", "online"),
-    ):
-        both = table.dropna(subset=[earlier, later])
-        assert len(both) and (both[earlier] <= both[later]).all()
-    assert table["online"].max() <= pd.Timestamp("2025-06-30")
+    assert mine["it_mw"].sum() == (planned["quantity"] / 16).sum()
+    assert mine["it_mw_online"].sum() == (log["quantity"][log["mark"] == Mark.ONLINE] / 16).sum()
+    in_order(table, "planned", "site_control", "ground_breaking", "shell_ready")
+    in_order(table, "site_control", "first_power", "first_online", "full")
+    assert table["first_online"].max() <= pd.Timestamp("2025-06-30")
     assert not table.duplicated(["scenario", "replication", "project", "hop"]).any()
+    late = table.dropna(subset=["slippage_days"])
+    days = (late["first_power"] - late["own_date"]).dt.days
+    assert len(late) and ((late["slippage_days"] - days).abs() < 1).all()
+    assert set(table["end"]) <= {"online", "partly online", "in fleet", "open", "relocated", "cancelled", "let"}
+
+
+def test_the_phases_table_says_what_held_up_each_phase_and_how_it_came_online(folder: Path, short_comparison: Comparison) -> None:
+    table = pd.read_parquet(folder / "phases.parquet")
+    sites = pd.read_parquet(folder / "sites.parquet")
+    key = ["scenario", "replication", "project", "hop"]
+    assert not table.duplicated([*key, "phase"]).any()
+    by_site = table.groupby(key)[["it_mw", "it_mw_online"]].sum()
+    pd.testing.assert_frame_equal(
+        by_site.sort_index(), sites.set_index(key)[["it_mw", "it_mw_online"]].sort_index(), check_names=False
+    )  # fmt: skip
+    assert (table.groupby(key).size().sort_index() == sites.set_index(key)["phases"].sort_index()).all()
+    in_order(table[~table["front_loaded"]], "ready", "shipped")
+    in_order(table, "shipped", "installed", "online")
+    assert table[list(CAUSES.values())].sum(axis=1).to_numpy() == pytest.approx(table["days"].to_numpy())
+    assert ((table["end"] == "online") == table["online"].notna()).all()
+    assert ((table["end"] == "in fleet") == table["in_fleet"].notna()).all()
+    causes = pd.read_parquet(folder / "causes.parquet")
+    total = (table["days"] * table["it_mw"]).groupby([table["scenario"], table["replication"]]).sum()
+    assert causes.groupby(["scenario", "replication"])["mw_days"].sum().to_numpy() == pytest.approx(total.to_numpy())
+
+
+def test_campuses_hold_every_site_once(folder: Path) -> None:
+    table, sites = pd.read_parquet(folder / "campuses.parquet"), pd.read_parquet(folder / "sites.parquet")
+    for column, of_sites in (("it_mw_planned", "it_mw"), ("it_mw_online", "it_mw_online")):
+        assert table[column].sum() == pytest.approx(sites[of_sites].sum())
+    assert table["sites"].sum() == len(sites)
+    reached = table.dropna(subset=["facility_mw_300"])
+    assert (reached["facility_mw_online"] >= 300).all()
+
+
+def test_licences_are_the_applications_of_the_log(folder: Path, short_comparison: Comparison) -> None:
+    table = pd.read_parquet(folder / "licences.parquet")
+    for name, runs in short_comparison.runs.items():
+        for replication, (_, log) in runs.items():
+            mine = table[(table["scenario"] == name) & (table["replication"] == replication) & (table["kind"] == "licence")]
+            filed = log[(log["stage"] == Stage.LICENCE_REVIEW) & (log["mark"] == Mark.FILED)]
+            assert len(mine) == len(filed) and mine["tpp"].sum() == filed["quantity"].sum()
+            decided = mine.dropna(subset=["decided"])
+            assert set(decided["decision"]) <= {"approved", "denied", "returned"}
+            assert (decided["days"] >= decided["queue_days"] + decided["stop_days"] - 1e-6).all()
+    assert set(table["kind"]) <= {"licence", "universal authorisation", "national authorisation", "real grant"}
+
+
+def test_ledgers_balance_in_the_file_too(folder: Path) -> None:
+    table = pd.read_parquet(folder / "ledgers.parquet")
+    change = table["released"] + table["given_back"] - table["lapsed"] - table["drawn"] - table["drawn_by_others"]
+    assert (table["opening"] + change == table["closing"]).all()
+    assert {"chips in stock", "chips on order", "construction capacity", "footprints"} <= set(table["ledger"])
+    tpp = table["unit"] == "TPP"
+    assert table.loc[tpp, "closing_mw"].notna().all() and table.loc[~tpp, "closing_mw"].isna().all()
+
+
+def test_a_deal_is_told_in_six_quantities_that_the_metrics_share(tmp_path: Path) -> None:
+    from simulator.statistics import rows as all_rows
+
+    found = compare([load_scenario("bilateral-deals", (), ("end=2028-12-31",))], replications=1, seed=7)
+    deals = told(found)["deals"]
+    assert len(deals)
+    last = deals[deals["date"] == "2028-12-31"].set_index("country")
+    for row in all_rows(found):
+        for step in DEAL_STEPS:
+            if row.metric == f"deal_{step}_tpp" and row.date == "2028-12-31" and row.mean:
+                assert last.loc[row.country, f"{step}_tpp"] == pytest.approx(row.mean)
+    for earlier, later in (("announced", "framed"), ("shipped", "installed"), ("installed", "online")):
+        assert (deals[f"{earlier}_tpp"] >= deals[f"{later}_tpp"]).all()
+
+
+def test_every_kept_table_names_scenario_and_replication(folder: Path) -> None:
+    for name in TOLD:
+        table = pd.read_parquet(folder / f"{name}.parquet")
+        assert {"scenario", "replication"} <= set(table.columns), name
+        if name not in ("deals", "headroom"):  # nothing is negotiated or authorised by the middle of 2025
+            assert set(table["replication"]) == {0, 1}, name
+    delays = pd.read_parquet(folder / "policy_delay.parquet")
+    assert set(delays["reference"]) == {"no-controls"} and set(delays["scenario"]) == {"history"}
+    survival = pd.read_parquet(folder / "survival.parquet")
+    assert survival["cohort"].str.contains("planned since the start").all()
 
 
 def test_the_events_are_the_whole_log_with_names(folder: Path, short_comparison: Comparison) -> None:

@@ -8,27 +8,63 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import ndtr
-from test_compile import compiled, compiled_as, shared_sampler, world
 
+from simulator.compile import sampler_key, scenario_sampler, scenario_world, scenario_worlds
 from simulator.distributions import quantile
 from simulator.draws import Floats
-from simulator.sampling import FILINGS, HOPS, ORDINALS, Sampler, Sheet, frame
+from simulator.sampling import (
+    APPLICATIONS,
+    CASES,
+    HOPS,
+    OFFICE_GROWTH,
+    ORDINALS,
+    Budgets,
+    Sampler,
+    Sheet,
+    closed_markets,
+    frame,
+    rationed_markets,
+)
 from simulator.scenario import InputChange, load_scenario
-from simulator.static import Draws, Route, Timed
-from simulator.units import FACTOR_ONE, PPM, TICKS_PER_DAY, h100e_ppm, quarter_of
-from simulator.world import Value, World
+from simulator.static import FILINGS, PHASES, Draws, Route, Timed, Workload
+from simulator.units import (
+    DAYS_PER_YEAR,
+    FACTOR_ONE,
+    PPM,
+    TICKS_PER_DAY,
+    h100e_ppm,
+    quarter_of,
+    quarter_start,
+    threshold,
+    tick_of,
+)
+from simulator.world import Value, World, load_world
 
 START, END = date(2024, 1, 1), date(2028, 12, 31)
 SEED = 20261123
 
 
+@cache
+def world() -> World:
+    return load_world()
+
+
+@cache
 def sampler() -> Sampler:
-    return shared_sampler(START, END)
+    return Sampler(world(), frame(world(), START, END))
+
+
+def supposed(*changes: dict[str, Any]) -> Sampler:
+    """A sampler of the world with some inputs supposed otherwise."""
+    made = [InputChange.model_validate({"table": "process", "reason": "a test"} | change) for change in changes]
+    return Sampler(world().changed(made), sampler().frame)
 
 
 def digest(draws: Draws) -> str:
@@ -51,8 +87,15 @@ def by_name(draws: Draws, *fields: str) -> dict[str, tuple[bytes, ...]]:
     return {name: tuple(np.asarray(getattr(draws, f)[i]).tobytes() for f in fields) for i, name in enumerate(draws.names)}
 
 
-LUCK = ("spread", "patience", "refile", "relocates", "licence_time", "licence_outcome")
+LUCK = ("spread", "patience", "patience_power", "security", "bridge_lead")
 """Tables by project whose numbers come from the project's own key and from inputs that no test here changes."""
+KINDS = ("route", "workload", "shell_offset", "campus_mw16")
+"""Tables by project that also depend on what it is."""
+FILED = ("refile", "licence_work", "licence_clock", "licence_stop", "licence_stop_length", "licence_outcome")
+"""Tables by company, country and filing."""
+OTHERS = ("office_gaps", "office_work", "classification", "authorisation_time", "authorisation_outcome", "authorisation_kept",
+          "nveu_time", "nveu_outcome", "deal_time")  # fmt: skip
+"""Luck that is no project's."""
 
 
 # ------------------------------------------------------------------ assumptions
@@ -138,37 +181,43 @@ def test_without_assumptions_every_input_stands_at_its_middle_and_luck_goes_on()
     assert (a.deliveries == b.deliveries).all()
     assert a.filing_lead == b.filing_lead
     assert by_name(a, *LUCK) != by_name(b, *LUCK)
+    for name in (*FILED, *OTHERS):
+        assert not np.array_equal(getattr(a, name), getattr(b, name)), name
 
 
 def test_without_luck_every_project_has_the_median_fate_and_assumptions_go_on() -> None:
     a, b = (sampler().draw(SEED, r, luck=False) for r in (0, 1))
     for table in (a.spread, a.luck_power, a.luck_construction):
         assert (table == FACTOR_ONE).all()
-    assert len(set(a.patience.tolist())) == 1
-    assert len(set(a.refile.tolist())) == 1
+    for name in (*LUCK, *FILED, "office_gaps", "office_work", "authorisation_kept"):
+        table = getattr(a, name)
+        assert np.unique(table.reshape(len(table), -1), axis=0).shape[0] == 1, name
     assert (a.licence_outcome == 1 << 61).all()
     assert (a.median != b.median).any()
+    assert a.reviewers != b.reviewers
 
 
-def test_patience_and_the_time_to_file_again_are_luck_around_the_stated_number() -> None:
-    s, w = sampler(), world()
-    stated = {"patience": w.number("process", "patience_days_licence"), "refile": w.number("process", "refile_days")}
-    still, free = (s.draw(SEED, 0, luck=False), s.draw(SEED, 1, luck=False)), [s.draw(SEED, r) for r in range(4)]
-    for name, days in stated.items():
-        for draws in still:  # whatever else is assumed
-            assert getattr(draws, name) / TICKS_PER_DAY == pytest.approx(days, abs=1e-5)
-        value = w.get("process", "patience_days_licence" if name == "patience" else "refile_days")
-        drawn = np.concatenate([getattr(draws, name) for draws in free]) / TICKS_PER_DAY
-        assert value.low is not None
-        assert value.high is not None
-        # One spread on both sides, read off the width of the range: a fifth of the cases lie outside a range of that width.
-        half = np.sqrt(value.high / value.low)
-        outside = np.mean((drawn < days / half) | (drawn > days * half))
-        assert abs(outside - 0.2) < 4.5 * np.sqrt(0.16 / len(drawn))
+ONE_NUMBER = {"patience": "patience", "patience_power": "patience_power", "security": "security", "refile": "refile"}
+
+
+@pytest.mark.parametrize("name", ONE_NUMBER)
+def test_a_range_of_cases_is_luck_with_the_stated_quantiles(name: str) -> None:
+    s = sampler()
+    parameter, scope, scale = CASES[name]
+    value = world().get("process", parameter, scope=scope)
+    for draws in (s.draw(SEED, 0, luck=False), s.draw(SEED, 1, luck=False)):  # whatever else is assumed
+        assert getattr(draws, name) / scale == pytest.approx(value.number, rel=1e-6)
+    drawn = np.concatenate([getattr(s.draw(SEED, r), name).ravel() for r in range(4)]) / scale
+    assert value.low is not None
+    assert value.high is not None
+    for below in (np.mean(drawn < value.low), np.mean(drawn > value.high)):
+        assert abs(below - 0.1) < 4.5 * np.sqrt(0.09 / len(drawn))
+    assert abs(np.mean(drawn < value.number) - 0.5) < 4.5 * 0.5 / np.sqrt(len(drawn))
 
 
 FATES = ("median", "luck_power", "luck_construction", "deliveries", "opening_stock", "under_way", "fleet_chips", "route_factor",
-         "authorisation_time", "authorisation_outcome", "price_usd", "shell_usd_per_mw", "filing_lead", "stock_ahead")  # fmt: skip
+         "price_usd", "shell_usd_per_mw", "filing_lead", "stock_ahead", "chip_money", "grid_ticks", "grid_backlog", "grid_works",
+         "crew_limit", "bridge_supply", "reviewers", "opex_usd_per_mw", *FILED, *OTHERS)  # fmt: skip
 """Tables that are not by project."""
 
 
@@ -187,6 +236,8 @@ def all_alike(draws: list[Draws]) -> None:
         assert len(set(draw.mw16.tolist())) > 100
         assert len(set(draw.route.tolist())) == len(Route)
         assert len(set(draw.vendor.tolist())) > 2
+        assert len(set(draw.workload.tolist())) == len(Workload)
+        assert len(set(draw.phases.tolist())) > 3
         assert len({day % 91 for day in (draw.planned // TICKS_PER_DAY).tolist()}) > 60
 
 
@@ -196,6 +247,8 @@ def test_without_either_every_project_fares_alike_but_projects_differ() -> None:
 
 
 def test_the_switches_of_a_scenario_reach_the_draws() -> None:
+    from test_compile import compiled_as
+
     c = compiled_as(load_scenario("history", sets=["end=2028-12-31", "mechanisms.luck=false", "mechanisms.assumptions=false"]))
     all_alike([c.draw(SEED, 0), c.draw(SEED, 1)])
 
@@ -227,6 +280,8 @@ def test_a_replication_knows_nothing_of_the_others() -> None:
 
 @pytest.mark.parametrize("name", ["diffusion-framework", "framework-tight", "revenue-share", "october-2023-rule"])
 def test_draws_do_not_depend_on_policy(name: str) -> None:
+    from test_compile import compiled
+
     c = compiled(name)
     own = compile_alone(name)
     assert digest(own.draw(SEED, 1)) == digest(compiled("history").draw(SEED, 1)) == digest(c.draw(SEED, 1))
@@ -239,9 +294,13 @@ def compile_alone(name: str) -> Sampler:
     return Sampler(world(), frame(world(), scenario.start, scenario.end))
 
 
+POWER_NO_LIMIT = {"parameter": "plan_over_expected_power", "multiply": 100.0}
+"""Plans of one company then do not depend on those of the others, nor on the grids of other places."""
+
+
 def with_place(place: str, like: str, table: str) -> World:
-    """The world with one more country or market, a copy of another."""
-    w = world()
+    """The world with one more country or market, a copy of another, where nobody's plans are bound by power."""
+    w = supposed(POWER_NO_LIMIT).world
     copies = [dataclasses.replace(v, entity=place) for v in w.values if v.table == table and v.entity == like]
     if table == "countries":
         copies += [dataclasses.replace(v, scope=place) for v in w.values if v.table == "fleets" and v.scope == like]
@@ -253,12 +312,13 @@ def with_place(place: str, like: str, table: str) -> World:
     ("place", "like", "table"), [("ZZZ", "BRA", "countries"), ("AAA", "BRA", "countries"), ("us-aaa", None, "markets")]
 )
 def test_another_place_changes_no_draw_of_the_others(place: str, like: str | None, table: str) -> None:
-    s = sampler()
+    s = supposed(POWER_NO_LIMIT)
     like = like or next(m.id for m in world().markets if m.country == "USA")
     wider = Sampler(with_place(place, like, table), frame(with_place(place, like, table), START, END))
     a, b = s.draw(SEED, 1), wider.draw(SEED, 1)
     assert a.names == b.names
-    for field in ("company", "vendor", "route", "planned", "mw16", *LUCK, "deliveries", "opening_stock"):
+    for field in ("company", "vendor", "planned", "mw16", "phases", "phase_mw16", "power_offset", *KINDS, *LUCK, "deliveries",
+                  "opening_stock", "chip_money", "crew_limit", "bridge_supply", "office_gaps", "office_work"):  # fmt: skip
         assert (getattr(a, field) == getattr(b, field)).all(), field
     old = [wider.frame.markets.index(m) for m in s.frame.markets]
     assert (a.median == b.median[:, old]).all()
@@ -266,24 +326,30 @@ def test_another_place_changes_no_draw_of_the_others(place: str, like: str | Non
         kept = [wider.frame.countries.index(c) for c in s.frame.countries]
         assert (a.luck_power == b.luck_power[:, kept]).all()
         assert (a.luck_construction == b.luck_construction[:, kept]).all()
+        for field in (*FILED, "nveu_time", "nveu_outcome"):
+            assert (getattr(a, field) == getattr(b, field)[:, kept]).all(), field
+        assert (a.deal_time == b.deal_time[kept]).all()
     # The taste of two projects of one company for one market differs by the same amount as before: all else is common to both.
-    k = a.company
-    i, j = (np.nonzero(k == 0)[0][n] for n in (0, 1))
+    i, j = np.nonzero((a.company == 0) & (a.workload == Workload.TRAINING))[0][:2]
     before, after = a.appeal[i] - a.appeal[j], b.appeal[i][old] - b.appeal[j][old]
     assert np.abs(before - after).max() <= 2  # rounded scores
     assert np.abs(before).max() > FACTOR_ONE // 10
 
 
 def test_more_money_for_one_company_changes_no_draw_of_the_others_nor_the_luck_of_its_own() -> None:
-    change = {"table": "companies", "parameter": "capex_total", "entity": "google", "multiply": 1.25, "reason": "a test"}
-    richer = Sampler(world().changed([InputChange.model_validate(change)]), sampler().frame)
+    change = {"table": "companies", "parameter": "capex_total", "entity": "google", "multiply": 1.25}
+    plain, richer = supposed(POWER_NO_LIMIT), supposed(POWER_NO_LIMIT, change)
     for r in (0, 1):
-        a, b = sampler().draw(SEED, r), richer.draw(SEED, r)
+        a, b = plain.draw(SEED, r), richer.draw(SEED, r)
         others_a = {
-            n: row for n, row in by_name(a, "planned", "mw16", "route", "vendor", "appeal", *LUCK).items() if "google" not in n
+            n: row
+            for n, row in by_name(a, "planned", "mw16", "phase_mw16", "vendor", "appeal", *KINDS, *LUCK).items()
+            if "google" not in n
         }
         others_b = {
-            n: row for n, row in by_name(b, "planned", "mw16", "route", "vendor", "appeal", *LUCK).items() if "google" not in n
+            n: row
+            for n, row in by_name(b, "planned", "mw16", "phase_mw16", "vendor", "appeal", *KINDS, *LUCK).items()
+            if "google" not in n
         }
         assert {n: row for n, row in others_a.items() if "/" in n} == {n: row for n, row in others_b.items() if "/" in n}
         luck_a, luck_b = by_name(a, *LUCK), by_name(b, *LUCK)
@@ -291,6 +357,8 @@ def test_more_money_for_one_company_changes_no_draw_of_the_others_nor_the_luck_o
         assert {n: luck_a[n] for n in common} == {n: luck_b[n] for n in common}
         google = sampler().frame.companies.index("google")
         assert a.mw16[a.company == google].sum() < b.mw16[b.company == google].sum()
+        assert (a.chip_money[:, google] < b.chip_money[:, google]).all()
+        assert np.delete(a.chip_money - b.chip_money, google, axis=1).any() == np.False_
 
 
 def test_one_more_announcement_changes_no_draw_of_the_other_projects() -> None:
@@ -309,6 +377,112 @@ def test_one_more_announcement_changes_no_draw_of_the_other_projects() -> None:
     assert {n: luck_a[n] for n in common} == {n: luck_b[n] for n in common}
     everyone_else = a.company != first.company
     assert {n for n, e in zip(a.names, everyone_else, strict=True) if e} <= set(b.names)
+
+
+# ------------------------------------------------------------------ what is not foreseen
+
+PLANNED = (
+    "names",
+    "company",
+    "planned",
+    "mw16",
+    "vendor",
+    "route",
+    "workload",
+    "phases",
+    "phase_mw16",
+    "forced_country",
+    "spread",
+)
+
+
+def of_scenario(name: str, *changes: dict[str, Any]) -> Sampler:
+    """The sampler of a shipped scenario, or of one with further changes, to the end of 2030."""
+    import json
+
+    sets = ["end=2030-12-31"] + ([f"inputs={json.dumps([c | {'reason': 'A test.'} for c in changes])}"] if changes else [])
+    return scenario_sampler(load_scenario(name, sets=sets), world())
+
+
+def same_plans(a: Draws, b: Draws) -> None:
+    for field in PLANNED:
+        assert np.array_equal(getattr(a, field), getattr(b, field)), field
+
+
+def test_nobody_plans_on_a_shock_of_chip_supply_before_it_comes() -> None:
+    history, shock = of_scenario("history"), of_scenario("chip-shock")
+    for r in range(4):
+        a, b = history.draw(SEED, r), shock.draw(SEED, r)
+        same_plans(a, b)
+        months = np.array([day.year == 2027 for day in history.frame.months])
+        assert (a.deliveries[~months] - b.deliveries[~months] <= 1).all()  # whole chips of a running total
+        assert (np.abs(a.deliveries[~months] - b.deliveries[~months]) <= 1).all()
+        lost, had = b.deliveries[months].sum(axis=(0, 1)), a.deliveries[months].sum(axis=(0, 1))
+        assert had.sum() > 0
+        assert lost[had > 1000] == pytest.approx(0.6 * had[had > 1000], rel=1e-2)
+        others = [f.name for f in dataclasses.fields(Draws) if f.name not in ("deliveries", "china", "after_run")]
+        assert [name for name in others if not np.array_equal(getattr(a, name), getattr(b, name))] == []
+
+
+def test_a_change_that_is_always_known_is_planned_on() -> None:
+    change = {"table": "supply", "parameter": "shipped_h100e", "entity": ["nvidia", "amd", "google_tpu", "aws_trainium", "microsoft_maia"],
+              "from": "2027-01-01", "to": "2027-12-31", "multiply": 0.1}  # fmt: skip
+    known, surprise = of_scenario("history", change), of_scenario("history", change | {"known_from": "2027-01-01"})
+    assert known.earlier is None
+    for r in range(3):
+        a, b = surprise.draw(SEED, r), known.draw(SEED, r)
+        assert np.array_equal(a.deliveries, b.deliveries)
+        due = [(d.planned > tick_of(date(2024, 7, 1), START)) & (d.planned < tick_of(date(2025, 1, 1), START)) for d in (a, b)]
+        assert b.mw16[due[1]].sum() < 0.8 * a.mw16[due[0]].sum()  # sites for 2027 are planned in 2024 and 2025
+
+
+def test_plans_follow_a_surprise_from_the_quarter_after_it() -> None:
+    cut = {"table": "companies", "parameter": "capex_total", "entity": "aws", "from": "2028-01-01", "multiply": 0.3}
+    history = of_scenario("history")
+    late, early = (of_scenario("history", cut | {"known_from": day}) for day in ("2027-07-01", "2026-05-15"))
+    aws = history.frame.companies.index("aws")
+    for r in range(3):
+        plain, a, b = (s.draw(SEED, r) for s in (history, late, early))
+        for draws, first in ((a, date(2027, 7, 1)), (b, date(2026, 7, 1))):
+            tick = tick_of(first, START)
+            before, same = (np.array(d.planned) < tick for d in (draws, plain))
+            assert [n for n, yes in zip(draws.names, before, strict=True) if yes] == [
+                n for n, yes in zip(plain.names, same, strict=True) if yes
+            ]
+            assert (draws.mw16[before] == plain.mw16[same]).all()
+            ours, theirs = (d.mw16[(d.company == aws) & (d.planned >= tick)].sum() for d in (draws, plain))
+            assert ours < 0.6 * theirs
+        assert (a.chip_money == b.chip_money).all()  # it is spent as it is, whenever that was known
+        assert (a.chip_money[57:, aws] < 0.5 * plain.chip_money[57:, aws]).all()
+
+
+def test_surprises_of_several_days_are_learnt_one_after_the_other() -> None:
+    cut = {"table": "companies", "parameter": "capex_total", "from": "2028-01-01", "multiply": 0.3}
+    both = of_scenario(
+        "history", cut | {"entity": "aws", "known_from": "2026-07-01"}, cut | {"entity": "google", "known_from": "2027-07-01"}
+    )
+    one = of_scenario("history", cut | {"entity": "aws", "known_from": "2026-07-01"})
+    plain, once, twice = (s.draw(SEED, 0) for s in (of_scenario("history"), one, both))
+    for end, reference in ((date(2026, 7, 1), plain), (date(2027, 7, 1), once)):
+        tick = tick_of(end, START)
+        assert [n for n, p in zip(twice.names, twice.planned, strict=True) if p < tick] == [
+            n for n, p in zip(reference.names, reference.planned, strict=True) if p < tick
+        ]
+    assert len(twice.names) < len(once.names) < len(plain.names)
+
+
+def test_a_grid_that_is_slower_is_met_and_not_planned() -> None:
+    same_plans(of_scenario("history").draw(SEED, 0), of_scenario("grid-squeeze").draw(SEED, 0))
+
+
+def test_samplers_are_shared_only_by_scenarios_that_know_the_same() -> None:
+    shock = load_scenario("chip-shock")
+    known = shock.model_copy(update={"inputs": (shock.inputs[0].model_copy(update={"known_from": None}),)})
+    keys = [sampler_key(s, world()) for s in (load_scenario("history"), load_scenario("decoupling"), shock, known)]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert scenario_worlds(shock, world())[0][1].digest == world().digest
+    assert scenario_worlds(shock, world())[-1][1].digest == scenario_world(known, world()).digest
 
 
 # ------------------------------------------------------------------ plans
@@ -403,8 +577,6 @@ def test_sizes_lie_between_the_stated_bounds() -> None:
 
 
 def test_plans_lie_in_their_quarter_and_the_oldest_five_years_back() -> None:
-    from simulator.units import quarter_start, tick_of
-
     s = sampler()
     for draws, _ in many():
         starts = np.array([tick_of(quarter_start(q), START) for q in names_to_quarters(draws, s)])
@@ -413,7 +585,7 @@ def test_plans_lie_in_their_quarter_and_the_oldest_five_years_back() -> None:
         # A day of the quarter, so that none reaches into the next one.
         nexts = np.array([quarter_of(date.fromordinal(START.toordinal() + int(t) // TICKS_PER_DAY)) for t in draws.planned])
         assert (nexts == np.array(names_to_quarters(draws, s))).all()
-        assert draws.planned.max() < compiled("history").static.horizon
+        assert draws.planned.max() < tick_of(END + timedelta(days=1), START)
 
 
 def test_names_are_unique_and_tables_have_the_stated_shapes() -> None:
@@ -430,18 +602,24 @@ def test_names_are_unique_and_tables_have_the_stated_shapes() -> None:
     shapes = {
         "company": (n,), "vendor": (n,), "route": (n,), "planned": (n,), "mw16": (n,), "forced_country": (n,), "appeal": (n, m),
         "median": (8, m), "spread": (n, 8), "luck_power": (len(s.frame.years), c), "luck_construction": (len(s.frame.years), c),
-        "patience": (n,), "relocates": (n, HOPS), "refile": (n,), "licence_time": (n, HOPS, FILINGS), "licence_outcome": (n, HOPS, FILINGS),
-        "authorisation_time": (k,), "authorisation_outcome": (k,), "deliveries": (60, k, a), "opening_stock": (k, a), "under_way": (k, a),
-        "fleet_chips": (k, c, a),
-        "route_factor": (4, 8), "price_usd": (a,), "shell_usd_per_mw": (m,), "spend_ppm": (5,),
+        "workload": (n,), "phases": (n,), "phase_mw16": (n, PHASES), "shell_offset": (n, PHASES), "power_offset": (n, PHASES),
+        "campus_mw16": (n,), "patience": (n,), "patience_power": (n,), "security": (n,), "bridge_lead": (n,),
+        **dict.fromkeys(FILED, (k, c, FILINGS)), "nveu_time": (k, c), "nveu_outcome": (k, c), "deal_time": (c,),
+        "office_gaps": draws.office_gaps.shape, "office_work": draws.office_gaps.shape, "classification": (k, a),
+        "authorisation_time": (k, APPLICATIONS), "authorisation_outcome": (k, APPLICATIONS), "authorisation_kept": (k,),
+        "deliveries": (60, k, a), "chip_money": (60, k), "opening_stock": (k, a), "under_way": (k, a), "fleet_chips": (k, c, a),
+        "grid_ticks": (m,), "grid_backlog": (m,), "grid_works": (m,), "crew_limit": (len(s.frame.years), k), "bridge_supply": (60,),
+        "route_factor": (4, 8), "price_usd": (a,), "shell_usd_per_mw": (m,), "opex_usd_per_mw": (m,), "spend_ppm": (5,),
     }  # fmt: skip
     assert {f: getattr(draws, f).shape for f in shapes} == shapes
     tables = {f.name for f in dataclasses.fields(draws) if isinstance(getattr(draws, f.name), np.ndarray)}
     assert shapes.keys() == tables
     for name in tables:
         assert getattr(draws, name).dtype == np.int64, name
-    assert draws.largest_filings <= FILINGS
     assert draws.largest_hop < HOPS
+    for field in dataclasses.fields(draws):
+        if isinstance(value := getattr(draws, field.name), (int, np.ndarray)) and field.name not in ("forced_country", "appeal"):
+            assert np.min(value) >= 0 or field.name in ("planned", "choice_per_year"), field.name
 
 
 def test_shares_of_routes_are_the_stated_ones() -> None:
@@ -528,6 +706,461 @@ def test_a_company_pays_for_the_shells_it_does_not_lease() -> None:
     assert there.sum() > 50
     assert (few[there] < some[there]).all()
     assert (some[there] < most[there]).all()
+
+
+# ------------------------------------------------------------------ money
+
+
+def caught(s: Sampler, replication: int, name: str, **switches: bool) -> tuple[Draws, tuple[Any, ...], Any]:
+    """A replication, and the arguments and the result of one of the sampler's steps in it."""
+    found: list[tuple[tuple[Any, ...], Any]] = []
+    original = getattr(s, name)
+
+    def catch(*args: Any) -> Any:
+        found.append((args, original(*args)))
+        return found[-1][1]
+
+    setattr(s, name, catch)
+    try:
+        return s.draw(SEED, replication, **switches), *found[0]
+    finally:
+        delattr(s, name)
+
+
+def test_all_together_plan_little_more_than_they_can_expect_power_for() -> None:
+    bound, free = (supposed({"parameter": "pause_probability", "set": 0.0}, *more) for more in ((), (POWER_NO_LIMIT,)))
+    w, f = bound.world, bound.frame
+    cuts = 0
+    for r in range(6):
+        (_, planned), (_, wanted) = plans(bound, r), plans(free, r)
+        x = bound.sheet.draw(SEED, r)
+        lead, ratio = round(float(x[bound.at["nominal_lead_quarters"]])), float(x[bound.at["power_design_ratio"]])
+        grid = x[bound.at["grid_mw_per_year"]][~closed_markets(w, f)].sum() * float(x[bound.at["grid_share_of_four"]])
+        most = float(x[bound.at["plan_over_expected_power"]])
+        years = bound.middles[lead : lead + planned.shape[1]]
+        at_least = grid / ratio / 4 * most  # and on-site units, which grow
+        total, without = planned.sum(axis=0), wanted.sum(axis=0)
+        assert (total <= without * (1 + 1e-9)).all()
+        kept = without <= at_least
+        assert kept.any()
+        assert planned[:, kept] == pytest.approx(wanted[:, kept])
+        cut = total < without * (1 - 1e-6)
+        cuts += int(cut.any())
+        assert (total[cut] >= at_least * (1 - 1e-9)).all()
+        assert (np.diff(total[cut][np.argsort(years[cut])]) >= -1e-6).all()
+        # In proportion: what each company wanted of the whole.
+        assert planned[:, cut] / total[cut] == pytest.approx(wanted[:, cut] / without[cut])
+    assert cuts > 0
+
+
+def test_plans_follow_the_budget_expected_when_they_are_made() -> None:
+    s = supposed(
+        {"parameter": "plan_over_expected_chips", "multiply": 100.0},
+        {"parameter": "pause_probability", "set": 0.0},
+        POWER_NO_LIMIT,
+    )
+    _, (get, mix, budgets, chance), planned = caught(s, 0, "_planned_mw")
+    assert isinstance(budgets, Budgets)
+    lead, plans = round(float(get("nominal_lead_quarters"))), planned.shape[1]
+    cost = (budgets.it_cost + budgets.shell)[:, lead : lead + plans]
+    assert planned == pytest.approx(budgets.path[:, lead : lead + plans] * budgets.revised[:, :plans] / cost)
+    # What is revised later changes no earlier plan, though the money is spent later still.
+    for q in (plans // 2, plans - 3):
+        shocked = dataclasses.replace(
+            budgets, revised=budgets.revised * np.where(np.arange(budgets.path.shape[1]) >= q, 3.0, 1.0)
+        )
+        again = s._planned_mw(get, mix, shocked, chance)
+        assert (again[:, :q] == planned[:, :q]).all()
+        assert again[:, q:] == pytest.approx(3 * planned[:, q:])
+    assert (np.diff(np.log(budgets.revised[:, np.array(s.long_years) > s.reported_until])) != 0).all()
+    assert (budgets.revised[:, np.array(s.long_years) <= s.reported_until] == 1).all()
+
+
+def test_the_money_for_chips_is_what_shells_leave_of_the_budget_of_the_day() -> None:
+    s = sampler()
+    for r in range(3):
+        draws, (get, *_), budgets = caught(s, r, "_budgets")
+        share = budgets.it_cost / (budgets.it_cost + budgets.shell)
+        assert (share[:, s.month_quarter] > 0.5).all()
+        assert (share <= 1).all()
+        due = np.array([budgets.path[:, s.frame.quarters.index(quarter_of(day))] for day in s.frame.months])
+        due *= np.array([(budgets.revised * share)[:, s.frame.quarters.index(quarter_of(day))] for day in s.frame.months])
+        due *= float(get("financing_over_ai_budget")) / 3 / 1000
+        assert np.abs(np.cumsum(draws.chip_money, axis=0) - np.cumsum(due, axis=0)).max() < 1.001
+        # In a quarter, shells and chips together are the budget and what is borrowed on top of it.
+        q = s.frame.quarters.index("2026Q1")
+        whole = budgets.path[:, q] * budgets.revised[:, q] * float(get("financing_over_ai_budget"))
+        spent = draws.chip_money[24:27].sum(axis=0) * 1000 / share[:, q]
+        assert spent == pytest.approx(whole, rel=1e-5)
+
+
+def test_plans_and_money_know_nothing_of_the_start_date() -> None:
+    s = sampler()
+    later = Sampler(world(), frame(world(), date(2025, 1, 1), END))
+    for r in range(3):
+        (a, _, before), (b, _, after) = (caught(each, r, "_planned_mw") for each in (s, later))
+        gone = len(s.frame.quarters) - len(later.frame.quarters)
+        assert before[:, gone:] == pytest.approx(after, rel=1e-12)
+        assert np.abs(a.chip_money[12:] - b.chip_money).max() <= 1
+        # Projects of the year before the start and of the year after it are cut alike.
+        for draws in (a, b):
+            year = np.floor(draws.planned / TICKS_PER_DAY / DAYS_PER_YEAR)
+            size = [np.median(draws.mw16[year == side]) for side in (-1, 0)]
+            assert abs(np.log(size[0] / size[1])) < 0.35  # medians of some 200 sizes with a log sd of one
+            many = [np.mean(draws.phases[year == side] > 1) for side in (-1, 0)]
+            assert abs(many[0] - many[1]) < 0.12
+
+
+# ------------------------------------------------------------------ phases
+
+
+def test_phases_add_up_to_their_project_and_only_they_hold_megawatts() -> None:
+    s = sampler()
+    for r in range(6):
+        draws = s.draw(SEED, r)
+        f = np.arange(PHASES)
+        assert (draws.phase_mw16.sum(axis=1) == draws.mw16).all()
+        assert (draws.phases >= 1).all()
+        assert (draws.phases <= PHASES).all()
+        assert ((draws.phase_mw16 > 0) == (f < draws.phases[:, None])).all()
+        # Inner phases are alike; the last one is what is left, unless there are too many, within half an increment.
+        several = np.nonzero(draws.phases > 2)[0]
+        assert len(several) > 20
+        for i in several.tolist():
+            inner = draws.phase_mw16[i, 1 : draws.phases[i] - 1]
+            assert len(set(inner.tolist())) == 1
+            last = draws.phase_mw16[i, draws.phases[i] - 1]
+            assert last * 2 >= inner[0]
+            assert last * 2 <= 3 * inner[0] or draws.phases[i] == PHASES
+
+
+def test_a_project_is_one_phase_unless_it_is_clearly_larger_than_its_first() -> None:
+    s = sampler()
+    for r in range(4):
+        draws, x = s.draw(SEED, r), s.sheet.draw(SEED, r)
+        most = float(x[s.at["single_phase_below_first_phases"]])
+        first = draws.phase_mw16[:, 0]
+        many = draws.phases > 1
+        assert (draws.mw16[many] >= most * first[many]).all()
+        assert (first[~many] == draws.mw16[~many]).all()
+        assert 0.05 < many.mean() < 0.5
+
+
+def test_the_phases_of_large_campuses_have_the_stated_sizes() -> None:
+    s = sampler()
+    first, step = (world().get("process", p) for p in ("first_phase_mw_facility", "phase_increment_mw_facility"))
+    found: dict[str, list[float]] = defaultdict(list)
+    for r in range(6):
+        draws, (get, keys, route, sizes, chance), _ = caught(s, r, "_phases")
+        huge = s._phases(get, keys, route, np.full_like(sizes, 1_000_000), chance)
+        assert (huge["phases"] == PHASES).mean() > 0.9
+        facility = huge["phase_mw16"] / 16 * float(get("power_design_ratio"))
+        found["first"] += facility[draws.route != Route.EXPANSION, 0].tolist()
+        found["expansion"] += facility[draws.route == Route.EXPANSION, 0].tolist()
+        found["step"] += facility[huge["phases"] > 2, 1].tolist()
+    for name, stated, tail in (("first", first, 0.25), ("expansion", step, 0.1), ("step", step, 0.1)):
+        for quantity, below in ((stated.low, tail), (stated.number, 0.5), (stated.high, 1 - tail)):
+            share = np.mean(np.array(found[name]) < quantity)
+            assert abs(share - below) < 4.5 * np.sqrt(below * (1 - below) / len(found[name])), (name, quantity)
+
+
+def test_shells_follow_at_the_interval_of_the_route_and_power_by_tranche() -> None:
+    s = sampler()
+    values = {route: world().get("process", "interval_between_phases_days", scope=route.name.lower()) for route in Route}
+    for r in range(3):
+        draws, x = s.draw(SEED, r), s.sheet.draw(SEED, r)
+        assert (draws.shell_offset[:, 0] == 0).all()
+        assert (draws.power_offset[:, 0] == 0).all()
+        step = draws.shell_offset[:, 1]
+        assert (draws.shell_offset == step[:, None] * np.arange(PHASES)).all()
+        for route, value in values.items():
+            mine = step[draws.route == route] / TICKS_PER_DAY
+            assert abs(np.mean(mine < quantile(value, 0.5)) - 0.5) < 4.5 * 0.5 / np.sqrt(len(mine))
+            if value.quantiles == "min-max":
+                assert value.low is not None
+                assert value.high is not None
+                assert value.low - 1e-5 <= mine.min() <= mine.max() <= value.high + 1e-5
+        assert (np.diff(draws.power_offset, axis=1) >= 0).all()
+        tranche = float(x[s.at["energisation_tranche_mw_facility"]]) / float(x[s.at["power_design_ratio"]])
+        before = (np.cumsum(draws.phase_mw16, axis=1) - draws.phase_mw16) / 16
+        index = draws.power_offset / TICKS_PER_DAY / float(x[s.at["energisation_tranche_interval_days"]])
+        assert index == pytest.approx(np.rint(index), abs=1e-4)
+        assert (np.abs(np.rint(index) - np.floor(before / tranche)) <= (np.abs(before / tranche % 1 - 0.5) > 0.49)).all()
+        assert (draws.power_offset[draws.phases == 1, 0] == 0).all()
+
+
+def test_campuses_of_a_gigawatt_are_a_minority_and_hold_their_founder() -> None:
+    s = sampler()
+    share = []
+    for r in range(6):
+        draws, x = s.draw(SEED, r), s.sheet.draw(SEED, r)
+        assert (draws.campus_mw16 >= draws.mw16).all()
+        share.append(np.mean(draws.campus_mw16 / 16 * float(x[s.at["power_design_ratio"]]) >= 1000))
+    assert 0.005 < np.mean(share) < 0.12
+    assert max(share) < 0.2
+
+
+# ------------------------------------------------------------------ where
+
+
+def test_what_sites_are_for_follows_the_share_of_inference_when_they_come_online() -> None:
+    s = sampler()
+    stated = world().series("process", "inference_share")
+    hits: dict[str, list[int]] = defaultdict(list)
+    for r in range(6):
+        draws = s.draw(SEED, r, assumptions=False)
+        for quarter, workload in zip(names_to_quarters(draws, s), draws.workload.tolist(), strict=True):
+            hits[quarter[:4]].append(workload)
+    first, last = (list(stated.values())[i].number for i in (0, -1))
+    for year, wanted in (("2019", first), ("2025", last), ("2028", last)):
+        found = np.mean(np.array(hits[year]) == Workload.INFERENCE)
+        assert abs(found - wanted) < 4.5 * 0.5 / np.sqrt(len(hits[year])), year
+    between = np.mean(np.array(hits["2022"]) == Workload.INFERENCE)
+    assert first < between < last
+
+
+def appeal_after(*changes: dict[str, Any]) -> tuple[Draws, np.ndarray]:
+    """A replication, and by how much the score of each market moves for each project, in units."""
+    a, b = (s.draw(SEED, 0, assumptions=False) for s in (sampler(), supposed(*changes)))
+    assert a.names == b.names
+    return a, (b.appeal - a.appeal) / FACTOR_ONE
+
+
+def test_only_inference_follows_demand() -> None:
+    draws, moved = appeal_after({"table": "countries", "parameter": "demand_share", "entity": "GRC", "multiply": 3.0})
+    greece, training = list(sampler().frame.markets).index("grc"), draws.workload == Workload.TRAINING
+    assert (moved[~training, greece] > 0.5).all()
+    assert (moved[training] == 0).all()
+
+
+def test_a_dearer_market_is_liked_less_and_the_scores_of_others_stay() -> None:
+    s = sampler()
+    f, w = s.frame, world()
+    one = list(f.markets).index("fra")
+    _, moved = appeal_after(
+        {"table": "countries", "parameter": "electricity_price_usd_per_mwh", "entity": "FRA", "multiply": 2.0}
+    )
+    x = s.sheet.draw(SEED, 0, uncertain=False)
+
+    def number(name: str) -> float:
+        return float(x[s.at[name]])
+
+    hours = 8766 * w.number("process", "annual_load_factor")
+    pue = np.array([w.number("countries", "pue_typical", f.countries[c]) for c in f.market_country])
+    rate = w.number("process", "discount_rate_real") / 100
+    energy = np.array([w.market_value(m, "electricity_price_usd_per_mwh").number for m in f.markets]) * hours * pue
+    shell = np.array([w.market_value(m, "construction_cost_usd_per_w").number for m in f.markets]) * 1e6
+    shell = x[s.at["construction_cost"]] * 1e6
+    yearly = shell * rate / (1 - (1 + rate) ** -number("facility_life")) + energy
+    home = np.median(yearly[f.market_country == f.home])
+    wanted = number("choice_log_per_relative_cost") * energy[one] / home
+    assert moved[:, one] == pytest.approx(np.full(len(moved), wanted), abs=1e-5)
+    assert (np.delete(moved, one, axis=1) == 0).all()
+    assert wanted < -0.1
+
+
+FEW = {"parameter": "rationed_markets", "set": 15.0}
+
+
+def test_the_wait_for_power_counts_once_and_training_minds_it_more() -> None:
+    w = world()
+    per_year, more = (w.number("process", p) for p in ("choice_log_per_year_of_wait", "choice_training_wait_multiple"))
+    few = supposed(FEW)
+    for table, place, market in (("markets", "usa_texas", "usa_texas"), ("countries", "GRC", "grc")):
+        longer = {"table": table, "parameter": "grid_connection_days", "entity": place, "add": DAYS_PER_YEAR}
+        a, b = few.draw(SEED, 0, assumptions=False), supposed(FEW, longer).draw(SEED, 0, assumptions=False)
+        one = few.frame.markets.index(market)
+        moved = (b.appeal - a.appeal)[:, one] / FACTOR_ONE
+        assert few.rationed[one] == (market == "usa_texas")
+        # In a rationed market the engine adds the wait of the day.
+        minded = 0.0 if few.rationed[one] else per_year
+        wanted = np.where(a.workload == Workload.TRAINING, minded * more, minded)
+        assert moved == pytest.approx(wanted, abs=1e-5)
+    # Without rationing the published wait counts everywhere.
+    s = sampler()
+    queued, free = (s.draw(SEED, 0, rationing=on) for on in (True, False))
+    years = queued.median[Timed.INTERCONNECTION] / TICKS_PER_DAY / DAYS_PER_YEAR
+    minded = np.where(queued.workload == Workload.TRAINING, queued.choice_training / FACTOR_ONE, 1.0) * queued.choice_per_year
+    wanted = np.where(s.rationed & ~s.closed, years * minded[:, None], 0.0)
+    assert np.abs(free.appeal - queued.appeal - wanted).max() <= 10  # scores and the multiple are rounded
+
+
+def test_the_rationed_markets_are_the_largest_open_ones() -> None:
+    s = supposed(FEW)
+    w, f = s.world, s.frame
+    found = rationed_markets(w, f)
+    assert found.sum() == 15
+    assert {"usa_nva", "usa_texas", "usa_southeast"} <= {m for m, yes in zip(f.markets, found, strict=True) if yes}
+    shut = closed_markets(w, f)
+    assert not (found & shut).any()
+    yearly = np.array([w.market_value(m, "grid_mw_per_year").number for m in f.markets])
+    assert yearly[found].min() >= yearly[~found & ~shut].max()
+    alike = {"table": "markets", "parameter": "grid_mw_per_year", "entity": "*", "set": 5000.0, "reason": "a test"}
+    ties = rationed_markets(w.changed([InputChange.model_validate(alike)]), f)
+    inner = sorted(m for m in f.markets if len(m) > 3 and not shut[f.markets.index(m)])
+    assert [m for m, yes in zip(f.markets, ties, strict=True) if yes] == inner[:15]
+    assert (rationed_markets(world(), f) <= ~shut).all()  # as many as the data say, or all that are open
+
+
+# ------------------------------------------------------------------ licences
+
+
+def test_the_office_has_as_much_work_as_stated() -> None:
+    s, w = sampler(), world()
+    draws = s.draw(SEED, 0, assumptions=False)
+    stated = w.number("process", "licence_applications_per_year")
+    assert draws.office_factor == FACTOR_ONE  # the middle values of the data and of the law are one number
+    assert draws.reviewers == round(w.number("process", "licence_reviewers_effective"))
+    n = len(draws.office_gaps)
+    assert abs(draws.office_gaps.mean() / FACTOR_ONE - 1) < 4.5 / np.sqrt(n)
+    days = w.number("process", "licence_review_work_days")
+    assert abs(draws.office_work.mean() / TICKS_PER_DAY / days - 1) < 4.5 / np.sqrt(n)
+    load = stated * draws.office_work.mean() / TICKS_PER_DAY / DAYS_PER_YEAR / draws.reviewers
+    assert load == pytest.approx(0.8, abs=0.03)
+    own = draws.licence_work.ravel()
+    assert abs(own.mean() / TICKS_PER_DAY / days - 1) < 4.5 / np.sqrt(len(own))
+    assert abs((own < np.log(2) * days * TICKS_PER_DAY).mean() - 0.5) < 4.5 * 0.5 / np.sqrt(len(own))
+    assert abs(np.corrcoef(draws.office_gaps, draws.office_work)[0, 1]) < 4.5 / np.sqrt(n)
+
+
+def test_no_drawn_office_is_overloaded_and_its_cases_never_run_out() -> None:
+    s = sampler()
+    years = (END - START).days / DAYS_PER_YEAR + 1
+    reviewers = set()
+    for r in range(60):
+        draws, x = s.draw(SEED, r), s.sheet.draw(SEED, r)
+        yearly = float(x[s.at["licence_applications_per_year"]])
+        assert draws.office_factor == pytest.approx(yearly / 500 * FACTOR_ONE, abs=1)
+        load = yearly * float(x[s.at["licence_review_work_days"]]) / DAYS_PER_YEAR / draws.reviewers
+        assert load <= 0.97 + 1e-9
+        assert draws.office_gaps.sum() / FACTOR_ONE > yearly * years * OFFICE_GROWTH
+        reviewers.add(draws.reviewers)
+    assert len(reviewers) > 10
+    still = s.draw(SEED, 0, luck=False)
+    yearly = float(s.sheet.draw(SEED, 0)[s.at["licence_applications_per_year"]])
+    assert still.office_gaps.sum() / FACTOR_ONE > yearly * years * OFFICE_GROWTH
+
+
+def test_suppositions_about_the_office_reach_it() -> None:
+    base = sampler().draw(SEED, 0, assumptions=False)
+    staffed = supposed({"parameter": "licence_reviewers_effective", "set": 30.0}).draw(SEED, 0, assumptions=False)
+    swamped = supposed({"parameter": "licence_applications_per_year", "multiply": 4.0}).draw(SEED, 0, assumptions=False)
+    alone = supposed({"parameter": "licence_reviewers_effective", "set": 2.0}).draw(SEED, 0, assumptions=False)
+    assert (staffed.reviewers, alone.reviewers) == (30, 2)
+    assert (staffed.office_work == base.office_work).all()
+    assert swamped.office_factor == 4 * base.office_factor
+    assert (swamped.office_gaps[: len(base.office_gaps)] == base.office_gaps).all()
+
+
+def test_classification_belongs_to_the_chip() -> None:
+    s, w = sampler(), world()
+    needed = []
+    for r in range(40):
+        draws = s.draw(SEED, r, assumptions=False)
+        assert (draws.classification == draws.classification[0]).all()
+        needed.append(draws.classification[0])
+    together = np.array(needed)
+    p = w.number("process", "classification_needed_probability")
+    assert abs((together > 0).mean() - p) < 4.5 * np.sqrt(p * (1 - p) / together.size)
+    lengths = together[together > 0] / TICKS_PER_DAY
+    assert abs((lengths < w.number("process", "classification_days")).mean() - 0.5) < 4.5 * 0.5 / np.sqrt(len(lengths))
+
+
+def test_revocations_come_at_the_stated_rate() -> None:
+    s = sampler()
+    kept = np.concatenate([s.draw(SEED, r, assumptions=False).authorisation_kept for r in range(150)])
+    rate = world().number("process", "authorisation_revocation_probability")
+    within = np.mean(kept < 20 * DAYS_PER_YEAR * TICKS_PER_DAY)
+    wanted = 1 - np.exp(-20 * rate)
+    assert abs(within - wanted) < 4.5 * np.sqrt(wanted * (1 - wanted) / len(kept))
+    never = supposed({"parameter": "authorisation_revocation_probability", "set": 0.0}).draw(SEED, 0)
+    assert never.authorisation_kept.min() > 100 * DAYS_PER_YEAR * TICKS_PER_DAY
+
+
+def test_one_vote_of_the_agencies_decides_all_applications_of_a_round() -> None:
+    s = sampler()
+    outcomes, times = [], []
+    for r in range(200):
+        draws = s.draw(SEED, r)
+        assert (draws.authorisation_outcome == draws.authorisation_outcome[0]).all()
+        # Who has the lower chance is never granted what the other is refused.
+        likely, less = (draws.authorisation_outcome[0] < threshold(p) for p in (0.95, 0.8))
+        assert (less <= likely).all()
+        outcomes.append(draws.authorisation_outcome[0])
+        times.append(draws.authorisation_time)
+    vote, time = np.array(outcomes) / 2.0**62, np.array(times).reshape(200, -1) / 2.0**62
+    for column in (*vote.T, *time.T):
+        assert abs(np.mean(column < 0.8) - 0.8) < 4.5 * np.sqrt(0.16 / 200)
+    together = np.corrcoef(np.hstack([vote, time]).T)  # rounds and companies each have their own
+    assert np.abs(together - np.eye(len(together))).max() < 5 / np.sqrt(200)
+
+
+# ------------------------------------------------------------------ scarce capacity
+
+
+def test_a_newcomer_to_a_rationed_market_waits_the_published_time() -> None:
+    s = sampler()
+    for r in range(5):
+        draws, x = s.draw(SEED, r), s.sheet.draw(SEED, r)
+        published, ratio = x[s.at["grid_connection_days"]], float(x[s.at["power_design_ratio"]])
+        # A year of the market connects what its grid adds, as far as it goes to the four.
+        yearly = DAYS_PER_YEAR * TICKS_PER_DAY / draws.grid_ticks
+        wanted = x[s.at["grid_mw_per_year"]] * float(x[s.at["grid_share_of_four"]]) / ratio * 16
+        assert yearly[s.rationed] == pytest.approx(wanted[s.rationed], rel=1e-3)
+        own = float(x[s.at["project_size_median_mw_facility"]]) / ratio * 16 * draws.grid_ticks / TICKS_PER_DAY
+        assert (draws.grid_backlog >= 0).all()
+        waits = draws.grid_backlog / TICKS_PER_DAY + own
+        large = own < published
+        assert waits[large] == pytest.approx(published[large], rel=1e-5)
+        assert (draws.grid_backlog[~large] == 0).all()
+        assert large[yearly / 16 > 100].all()
+        assert (draws.grid_works <= float(x[s.at["grid_works_days"]]) * TICKS_PER_DAY + 1).all()
+        assert (draws.grid_works / TICKS_PER_DAY <= published + 1e-5).all()
+
+
+def test_crews_grow_from_the_stated_year() -> None:
+    s = sampler()
+    for r in range(3):
+        draws, x = s.draw(SEED, r), s.sheet.draw(SEED, r)
+        crews = x[s.at["crews"]] / float(x[s.at["power_design_ratio"]]) * 16
+        year = list(s.frame.years).index(2026)
+        assert draws.crew_limit[year] == pytest.approx(crews, abs=0.51)
+        growth = 1 + float(x[s.at["concurrent_construction_growth"]])
+        assert draws.crew_limit[1:] == pytest.approx(draws.crew_limit[:-1] * growth, abs=2)
+
+
+def test_on_site_generation_grows_between_and_beyond_the_stated_years() -> None:
+    s, w = sampler(), world()
+    draws = s.draw(SEED, 0, assumptions=False)
+    yearly = draws.bridge_supply.reshape(-1, 12).sum(axis=1) / 16
+    to_it = w.number("process", "onsite_supply_share_to_four") / w.number("process", "power_design_ratio")
+    first, last = (w.number("process", "onsite_supply", period=p) * to_it for p in ("2025", "2030"))
+    growth = (last / first) ** 0.2
+    assert yearly[1] == pytest.approx(first, rel=2e-3)
+    assert yearly[1:] / yearly[:-1] == pytest.approx(np.full(4, growth), rel=2e-3)
+    assert (np.diff(draws.bridge_supply) >= -1).all()
+
+
+def test_costs_of_running_a_site_follow_the_place() -> None:
+    s, w, f = sampler(), world(), sampler().frame
+    draws = s.draw(SEED, 0, assumptions=False)
+    hours = 8766 * w.number("process", "annual_load_factor")
+    for m, market in enumerate(f.markets):
+        price = w.market_value(market, "electricity_price_usd_per_mwh").number
+        pue = w.number("countries", "pue_typical", f.countries[f.market_country[m]])
+        wanted = price * pue * hours + w.number("costs", "opex_non_energy") * 1e6
+        assert draws.opex_usd_per_mw[m] == pytest.approx(wanted, abs=1)
+    assert draws.discount_ppm < draws.idle_chip_ppm < 200_000
+    assert draws.value_usd * 16 * 1000 * DAYS_PER_YEAR == pytest.approx(11e9, rel=1e-3)
+    assert 0 <= draws.bridge_usd_per_mwh < 100_000
+    assert draws.commitment_months == 10
+
+
+def test_the_past_as_known_then_can_be_drawn() -> None:
+    early = load_world(as_known_on=date(2023, 12, 31))
+    draws = Sampler(early, frame(early, START, date(2025, 12, 31))).draw(SEED, 0)
+    assert (draws.phase_mw16.sum(axis=1) == draws.mw16).all()
+    assert (draws.chip_money > 0).all()
 
 
 # ------------------------------------------------------------------ chips

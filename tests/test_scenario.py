@@ -121,8 +121,18 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown mechanism": (
         HEAD + "mechanisms:\n  relocations: false\n",
         [
-            "test.yaml:5: mechanisms.relocations: unknown key; allowed are relocation, uveu, lpp, luck, "
-            "assumptions; did you mean 'relocation'?"
+            "test.yaml:5: mechanisms.relocations: unknown key; allowed are relocation, uveu, lpp, nveu, rationing, bridging, "
+            "crew_limit, front_loading, classification, review_queue, security, money_bound, luck, assumptions; did you mean "
+            "'relocation'?"
+        ],
+    ),
+    "a surprise that nobody plans on": (
+        HEAD
+        + "inputs:\n  - {table: countries, parameter: grid_connection_days, entity: '*', multiply: 1.5, known_from: 2027-01-01, "
+        "reason: A test.}\n",
+        [
+            "test.yaml:5: inputs[0].known_from: is for the tables supply and companies, on which companies plan; what countries "
+            "holds is met, not planned; leave it out"
         ],
     ),
     "missing title": (
@@ -892,7 +902,7 @@ policy:
     fw.lpp.tpp: {value: 26900000, reason: A test.}
     fw.groups: {value: POL + PRT, reason: A test.}
 inputs:
-  - {table: supply, parameter: hbm, entity: [nvidia, amd], from: 2027-01-01, to: 2027-12-31, multiply: 0.6, reason: A test.}
+  - {table: supply, parameter: hbm, entity: [nvidia, amd], from: 2027-01-01, to: 2027-12-31, multiply: 0.6, known_from: 2026-07-01, reason: A test.}
   - {table: countries, parameter: grid_connection_days, entity: "*", scope: "*", add: 30, reason: A test.}
   - {table: process, parameter: pause_probability, set: 0.1, reason: A test.}
 mechanisms: {relocation: false, lpp: false}
@@ -947,12 +957,14 @@ def test_the_hash_does_not_see_the_order_of_input_changes() -> None:
         ("26900000", "26900001"),
         ("POL + PRT", "PRT + POL"),
         ("[nvidia, amd]", "nvidia"),
-        ("table: supply", "table: costs"),
+        ("table: supply", "table: companies"),
         ("parameter: hbm", "parameter: shipped_units"),
         ("from: 2027-01-01", "from: 2027-01-02"),
         ("to: 2027-12-31", "to: 2027-12-30"),
         ("multiply: 0.6", "multiply: 0.6000000001"),
         ("multiply: 0.6", "set: 0.6"),
+        ("known_from: 2026-07-01", "known_from: 2026-07-02"),
+        (" known_from: 2026-07-01,", ""),
         ('scope: "*"', "scope: leased"),
         ("add: 30", "add: -30"),
         ("set: 0.1", "set: 0"),
@@ -970,7 +982,7 @@ def test_the_hash_is_pinned() -> None:
     found = canonical(scenario_from_text(FULL))
     assert list(found) == ["schema", "start", "end", "policy", "inputs", "mechanisms"]
     assert found["policy"]["set"] == {"fw.groups": "POL + PRT", "fw.lpp.tpp": 26900000}
-    assert content_hash(scenario_from_text(HEAD)) == "4e9fe16cab5a1af51fd16c4ac2038a5219b174063189a193173389320505e80e"
+    assert content_hash(scenario_from_text(HEAD)) == "d798d02bd0805e9ea9a03eba1e0f0e80a6a691f41412f94ad4b46906f18a4e82"
     assert json.loads(json.dumps(found)) == found
 
 
@@ -1016,7 +1028,10 @@ def whole_scenarios(draw: st.DrawFn) -> Scenario:
             "start": start,
             "end": end,
             "policy": policy,
-            "inputs": [change | effect for change, effect in drawn],
+            "inputs": [
+                change | effect | ({"known_from": draw(days)} if change["table"] == "supply" and draw(st.booleans()) else {})
+                for change, effect in drawn
+            ],
             "mechanisms": draw(st.dictionaries(st.sampled_from(list(Mechanisms.model_fields)), st.booleans())),
         }
     )
@@ -1348,7 +1363,9 @@ def test_the_shipped_scenarios_all_differ() -> None:
 
 def test_shipped_changes_are_the_promised_ones() -> None:
     (shock,) = load_scenario("chip-shock").changes
-    assert (shock.table, shock.parameter, shock.entity) == ("supply", "shipped_h100e", ("amd", "nvidia"))
+    makers = ("amd", "aws_trainium", "google_tpu", "microsoft_maia", "nvidia")
+    assert (shock.table, shock.parameter, shock.entity) == ("supply", "shipped_h100e", makers)
+    assert shock.known_from == shock.period_from
     assert (shock.period_from, shock.period_to, shock.multiply) == (date(2027, 1, 1), date(2027, 12, 31), 0.6)
     squeeze = load_scenario("grid-squeeze").changes
     assert {(c.table, c.parameter, c.entity, c.multiply) for c in squeeze} == {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from datetime import date
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 
 from simulator import spillovers as sp
 from simulator.controls import Law, law, load_regime
-from simulator.events import Mark, Stage, to_log
 from simulator.sampling import Sheet
 from simulator.units import month_ends, quarter_of
 from simulator.world import World, load_world
@@ -260,8 +258,8 @@ def test_closer_checks_divert_less() -> None:
         for name in ("history", "diffusion-framework", "framework-tight", "decoupling")
     )
     assert tight < framework < history and decoupling < history
-    after = slice(36, None)
-    assert policy("decoupling").diversion[after] == pytest.approx(0.005 / 0.05)
+    assert policy("decoupling").diversion[36:40].tolist() == [1] * 4  # history's law binds until 1 May 2027
+    assert policy("decoupling").diversion[40:] == pytest.approx(0.005 / 0.05)
 
 
 def test_denial_raises_domestic_output_only_if_it_is_answered() -> None:
@@ -353,20 +351,14 @@ def test_levels_are_met_at_year_ends_and_exports_begin_with_the_first_number() -
 # ---- displacement and unmet demand
 
 
-def table(*rows: list[list[float]]) -> np.ndarray:
-    return np.array(rows, dtype=float)
-
-
 def test_displacement_by_hand() -> None:
-    # Two companies, three countries. The second company's move inside country 0 cancels the first one's.
-    a, b = table([[10, 5, 0], [0, 5, 0]]), table([[8, 1, 3], [2, 5, 0]])
-    found = sp.displacement(a, b)
-    assert found.change.tolist() == [[0, -4, 3]]
-    assert (found.gained[0], found.lost[0], found.net[0], found.moved[0]) == (3, 4, -1, 3)
-    assert sp.unmet_abroad(a, b, home=0).tolist() == [4]
-    assert sp.unmet_abroad(a, b, home=1).tolist() == [0]
-    with pytest.raises(ValueError, match="one shape"):
-        sp.displacement(a, b[:, :1])
+    # Two replications, two dates, three countries.
+    change = np.array([[[0, -4, 3], [1, 1, 1]], [[-2, -3, 0], [5, -1, -1]]], dtype=float)
+    found = sp.displacement(change)
+    assert found.gained.tolist() == [[3, 3], [0, 5]] and found.lost.tolist() == [[4, 0], [5, 2]]
+    assert found.net.tolist() == [[-1, 3], [-5, 3]] and found.moved.tolist() == [[3, 0], [0, 2]]
+    assert sp.unmet_abroad(change, home=0).tolist() == [[4, 0], [3, 2]]
+    assert sp.unmet_abroad(change, home=1).tolist() == [[0, 0], [2, 1]]
 
 
 cells = st.lists(st.floats(0, 1e5), min_size=12, max_size=12)
@@ -374,11 +366,11 @@ cells = st.lists(st.floats(0, 1e5), min_size=12, max_size=12)
 
 @given(cells, cells)
 def test_displacement_turns_round_when_the_runs_are_swapped(x: list[float], y: list[float]) -> None:
-    a, b = np.array(x).reshape(2, 2, 3), np.array(y).reshape(2, 2, 3)
-    there, back = sp.displacement(a, b), sp.displacement(b, a)
+    change = np.array(y).reshape(4, 3) - np.array(x).reshape(4, 3)
+    there, back = sp.displacement(change), sp.displacement(-change)
     assert there.gained == pytest.approx(back.lost) and there.moved == pytest.approx(back.moved)
-    assert there.net == pytest.approx(b.sum(axis=(1, 2)) - a.sum(axis=(1, 2)), abs=1e-6)
-    assert (sp.displacement(a, a).change == 0).all()
+    assert there.net == pytest.approx(change.sum(axis=1), abs=1e-6)
+    assert (there.moved <= there.gained).all() and (there.moved <= there.lost).all()
 
 
 def test_unmet_demand_is_split_by_hand() -> None:
@@ -393,6 +385,16 @@ def test_unmet_demand_is_split_by_hand() -> None:
         sp.split_unmet(np.array([1.0]), np.array([0.5, 0.5, 0.5, -0.5, 0]), np.array([1.0]))
 
 
+def test_each_replication_is_split_by_its_own_shares_and_each_date_by_what_can_be_exported_by_then() -> None:
+    unmet, exportable = np.array([[10.0, 20.0], [30.0, 40.0]]), np.array([[1.0, 99.0], [99.0, 0.0]])
+    shares = np.array([[0.5, 0.1, 0.1, 0.2, 0.1], [0, 0, 0, 0.5, 0.5]])[:, None]
+    found = sp.split_unmet(unmet, shares, exportable)
+    for r in range(2):
+        for y in range(2):
+            alone = sp.split_unmet(unmet[r, y : y + 1], shares[r, 0], exportable[r, y : y + 1])
+            assert found[r, y].tolist() == alone[0].tolist()
+
+
 @given(st.floats(0, 1e8), st.lists(st.floats(0.01, 1), min_size=5, max_size=5), st.floats(0, 1e8))
 def test_the_parts_of_unmet_demand_sum_to_it(unmet: float, shares: list[float], exportable: float) -> None:
     parts = sp.split_unmet(np.array([unmet]), np.array(shares), np.array([exportable]))[0]
@@ -400,104 +402,40 @@ def test_the_parts_of_unmet_demand_sum_to_it(unmet: float, shares: list[float], 
     assert parts[sp.DESTINATIONS.index("chinese_vendors")] <= exportable
 
 
-# ---- frontier training runs
-
-PER_CHIP = 1e15 * 0.5 * 0.8 * 120 * 86_400
-"""Operations in 120 days of a chip of 1,000 TFLOP/s at utilisation 0.5 and goodput 0.8."""
+# ---- what only measuring reads
 
 
-def frontier(rows: list[tuple[int, ...]], **options: Any) -> list[int]:
-    static = SimpleNamespace(horizon=1000, market_country=np.array([0, 1]), start=START)
-    draws = SimpleNamespace(names=("a", "b", "c"), relocates=np.zeros((3, 2)))
-    arguments: dict[str, Any] = {"runs": (100 * PER_CHIP, 150 * PER_CHIP)} | options
-    return sp.frontier_dates(static, draws, to_log(rows), np.array([1000.0, 2000.0]), 0.5, 0.8, **arguments).tolist()  # type: ignore[arg-type]
+def read_after(world_: World | None = None, replication: int | None = None) -> sp.AfterRun:
+    """The shipped inputs, at their middle or as one replication draws them."""
+    w = world_ or world()
+    inputs = dict(sp.wanted(w, START, END))
+    inputs["facility_life"] = [("costs", "facility_life", "world", "", "")]
+    inputs["pue"] = [("countries", "pue_typical", country, "", "") for country in ("USA", "DEU")]
+    values = {name: [w.get(*key) for key in keys] for name, keys in inputs.items()}
+
+    def get(name: str) -> np.ndarray:
+        return Sheet(values[name], 0.5).draw(1, replication or 0, replication is not None)
+
+    return sp.after_run(get, w, ["h100", "b200", "unheard_of"])
 
 
-def built(root: int, hop: int, phase: int, chips: int, online: int, chip: int = 0, market: int = 0) -> list[tuple[int, ...]]:
-    """A phase planned at 0 and online at a tick (below 0: never)."""
-    rows = [
-        (0, root, hop, 0, Stage.PROJECT, Mark.PLANNED, -1, market, 16),
-        (1, root, hop, phase, Stage.CHIPS, Mark.CHIPS_TAKEN, -1, chip, chips),
-    ]
-    return rows if online < 0 else [*rows, (online, root, hop, phase, Stage.PROJECT, Mark.ONLINE, -1, market, 16)]
+def test_the_shipped_inputs_that_only_measuring_reads() -> None:
+    found = read_after()
+    assert found.unmet_share.sum() == pytest.approx(1) and len(found.unmet_share) == len(sp.DESTINATIONS)
+    assert found.tflops.tolist() == [989.5, 2250, 0]
+    assert (found.utilisation, found.goodput) == (0.34, 0.93)
+    assert found.closed_years[:2].tolist() == [2023.2, 2025.129]
+    assert found.open_model_operations == 3.9e25
+    assert 3 <= found.server_years <= 7 and 14 <= found.facility_years <= 39
+    assert found.national_usd == 1.5e6 and len(found.pue) == 2
+    for replication in range(20):
+        drawn_ = read_after(replication=replication)
+        assert (np.diff(drawn_.closed_years) >= 0).all() and drawn_.unmet_share.sum() == pytest.approx(1)
 
 
-def test_a_site_reaches_a_run_when_its_phases_are_online() -> None:
-    assert frontier([]) == [sp.NEVER, sp.NEVER]
-    assert frontier(built(0, 0, 0, 100, 50)) == [50, sp.NEVER]
-    assert frontier(built(0, 0, 0, 99, 50)) == [sp.NEVER, sp.NEVER]
-    assert frontier(built(0, 0, 0, 75, 50, chip=1)) == [50, 50]
-    two = built(0, 0, 0, 100, 50) + built(0, 0, 1, 50, 70)
-    assert frontier(two) == [50, 70]
-    assert frontier(built(0, 0, 0, 60, 90) + built(0, 0, 1, 60, 40)) == [90, sp.NEVER]
-    assert frontier(built(0, 0, 0, 200, -1)) == [sp.NEVER, sp.NEVER]
-    assert frontier(built(0, 0, 0, 200, 1000)) == [sp.NEVER, sp.NEVER]
-    given_back = [(2, 0, 0, 0, Stage.CHIPS, Mark.CHIPS_GIVEN_BACK, -1, 0, 50)]
-    assert frontier(built(0, 0, 0, 140, 50) + given_back) == [sp.NEVER, sp.NEVER]
-
-
-def test_sites_do_not_add_up_unless_they_are_one_campus() -> None:
-    rows = built(0, 0, 0, 60, 10) + built(1, 0, 0, 60, 20) + built(2, 0, 0, 60, 30)
-    assert frontier(rows) == [sp.NEVER, sp.NEVER]
-    assert frontier(rows, campus=np.array([5, 5, 5])) == [20, 30]
-    assert frontier(rows, campus=np.array([5, 7, 5])) == [30, sp.NEVER]
-    # A successor stands elsewhere, whatever campus its root belonged to.
-    moved = built(0, 0, 0, 60, 10) + built(0, 1, 0, 60, 20)
-    assert frontier(moved) == frontier(moved, campus=np.array([1, 2, 3])) == [sp.NEVER, sp.NEVER]
-
-
-def test_the_earliest_site_counts_and_countries_can_be_chosen() -> None:
-    rows = built(0, 0, 0, 200, 80) + built(1, 0, 0, 120, 60, market=1) + built(2, 1, 0, 160, 95, market=1)
-    assert frontier(rows) == [60, 80]
-    assert frontier(rows, countries=np.array([False, True])) == [60, 95]
-    assert frontier(rows, countries=np.array([True, False])) == [80, 80]
-
-
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 300), st.integers(0, 999)), max_size=8), st.floats(0.1, 1))
-def test_larger_runs_and_lower_utilisation_come_later(phases: list[tuple[int, int, int]], utilisation: float) -> None:
-    rows = [row for i, (root, chips, tick) in enumerate(phases) for row in built(root, 0, i, chips, tick)]
-    small_run, large_run = frontier(rows)
-    assert small_run <= large_run
-    alone = [sum(chips for root, chips, _ in phases if root == r) for r in range(3)]
-    assert (small_run < sp.NEVER) == (max(alone) >= 100)
-    if small_run < sp.NEVER:
-        by_then = [sum(chips for root, chips, tick in phases if root == r and tick <= small_run) for r in range(3)]
-        before = [sum(chips for root, chips, tick in phases if root == r and tick < small_run) for r in range(3)]
-        assert max(by_then) >= 100 > max(before)
-    static = SimpleNamespace(horizon=1000, market_country=np.array([0, 1]))
-    draws = SimpleNamespace(names=("a", "b", "c"), relocates=np.zeros((3, 2)))
-    slow = sp.frontier_dates(
-        static,
-        draws,
-        to_log(rows),
-        np.array([1000.0]),
-        0.5 * utilisation,
-        0.8,
-        runs=(100 * PER_CHIP,),  # type: ignore[arg-type]
+def test_the_largest_closed_model_grows_log_linearly_between_the_dates_known_and_on_at_the_last_pace() -> None:
+    found = read_after()._replace(closed_years=np.array([2023.0, 2025.0, 2026.0, 2028.0]))
+    assert [found.closed_model_passes(n) for n in (1e24, 1e25, 1e26, 1e27, 1e28, 1e29)] == pytest.approx(
+        [2023, 2023, 2025, 2026, 2028, 2030]
     )
-    assert slow[0] >= small_run
-
-
-def test_dates_read_as_calendar_years() -> None:
-    static = SimpleNamespace(start=date(2024, 1, 1))
-    ticks = np.array([0, 366 << 20, (366 + 73) << 20, sp.NEVER])
-    assert sp.years_of(static, ticks).tolist() == pytest.approx([2024.0, 2025.0, 2025.2, np.nan], nan_ok=True)  # type: ignore[arg-type]
-
-
-def test_1e26_takes_about_thirty_thousand_h100() -> None:
-    """0.34 x 0.93 of 989.5 TFLOP/s for 120 days: 30,831 chips do 1e26 operations, 30,000 do not."""
-    rate = 989.5
-    found = [
-        sp.frontier_dates(
-            SimpleNamespace(horizon=1000, market_country=np.array([0, 1])),  # type: ignore[arg-type]
-            SimpleNamespace(names=("a",), relocates=np.zeros((1, 2))),  # type: ignore[arg-type]
-            to_log(built(0, 0, 0, chips, 5)),
-            np.array([rate]),
-            0.34,
-            0.93,
-        ).tolist()
-        for chips in (30_000, 30_831, 308_270, 3_082_700)
-    ]
-    assert [[tick < sp.NEVER for tick in ticks] for ticks in found] == [
-        [False, False, False], [True, False, False], [True, True, False], [True, True, True],
-    ]  # fmt: skip
+    assert found.closed_model_passes(10**25.5) == pytest.approx(2024)
