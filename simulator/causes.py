@@ -382,7 +382,7 @@ def _read(static: Static, site: Site) -> _Tracks:
     if bridging < NEVER and (bridged or first_power == NEVER):
         power = [(control, Cause.BRIDGING_UNITS), (bridging, Cause.BRIDGING)]
     else:
-        queued = static.rationed[site.market] and 0 <= requested < NEVER
+        queued = static.rationed[site.market] and requested < NEVER
         power = [(control, Cause.GRID_QUEUE if queued else Cause.GRID_CONNECTION)]
     if first_power < NEVER:
         power.append((first_power, Cause.NEXT_TRANCHE))
@@ -568,7 +568,7 @@ def _queue_ends(static: Static, draws: Draws, read: list[tuple[Site, _Tracks]]) 
     free = draws.grid_backlog.tolist()
     for site, tracks in sorted(read, key=lambda pair: pair[1].requested):
         m, asked = site.market, tracks.requested
-        if not (static.rationed[m] and 0 <= asked < NEVER):
+        if not (static.rationed[m] and asked < NEVER):
             continue
         energised = site.find(Mark.END, Stage.INTERCONNECTION)
         if energised is not None:
@@ -1296,13 +1296,13 @@ def _pot_story(static: Static, country: int, drawn: Log) -> Iterator[Entry]:
 def grid_ledger(static: Static, found: Iterable[Site]) -> Ledger:
     """What the companies have in line for the grid in each rationed market, in 1/16 MW of IT.
 
-    released: requested; drawn: energised; lapsed: given up before it was. The balance is what waits; requests made before the
-    start date are not in line (`Draws.grid_backlog` stands for the queue of that day).
+    released: requested; drawn: energised; lapsed: given up before it was. The balance is what waits of theirs; what others have in
+    line is not counted.
     """
     entries = []
     for site in found:
         requested = site.find(Mark.START, Stage.INTERCONNECTION)
-        if requested is None or requested.tick < 0 or not static.rationed[site.market]:
+        if requested is None or not static.rationed[site.market]:
             continue
         entries.append(Entry(requested.tick, site.market, "released", site.mw16))
         for mark, column in ((Mark.END, "drawn"), (Mark.HALTED, "lapsed")):

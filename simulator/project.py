@@ -32,6 +32,8 @@ class Phase:
     site: simpy.Event | None = None
     """Power and shell, for a phase that was shipped to ahead of them"""
     cleared: bool = False
+    place: int = 0
+    """Tick at which it was expected when it asked: its place among those that ask for the same thing"""
     asked: int = NOT_YET
     """Tick at which clearance was first asked for"""
     rule: int = -1
@@ -62,7 +64,7 @@ class Phase:
     @property
     def rank(self) -> tuple[int, int, int, int]:
         """Its place among phases that ask for the same thing."""
-        return self.expected, self.project.root, self.project.hop, self.index
+        return self.place, self.project.root, self.project.hop, self.index
 
 
 @dataclass(slots=True, eq=False)

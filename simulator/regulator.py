@@ -243,6 +243,7 @@ class Regulator:
             f.passed = self.env.event()
         if f.ready == NOT_YET and f.go.triggered:
             f.go = self.env.event()  # no longer ahead of a restriction
+        f.place = f.expected
         if f.asked == NOT_YET:
             f.asked = self.env.now
         self.mark(f, Stage.CLEARANCE, Mark.START)

@@ -330,7 +330,7 @@ class _Teller:
                 says = f"{WORK[Stage(e.stage)]} stops after {lasted}"
             elif e.stage == Stage.SITE_SELECTION and e.mark == Mark.END:
                 control = e.tick
-                queued = self.static.rationed[site.market] and e.tick >= 0
+                queued = self.static.rationed[site.market]
                 says = f"site control after {lasted}" + ("; the site joins the queue for the grid" if queued else "")
             elif e.stage == Stage.PERMITTING and e.mark == Mark.END:
                 permitted = e.tick

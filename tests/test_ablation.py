@@ -72,7 +72,7 @@ ABLATIONS = {
     "mechanisms.bridging": Ablation(HISTORY, "it_mw_online"),
     "mechanisms.crew_limit": Ablation(HISTORY, "shell_usd"),
     "mechanisms.front_loading": Ablation(FRAMEWORK, "mw_front_loaded"),
-    "mechanisms.classification": Ablation("bilateral-deals", "mw_waiting_clearance", "2029-12-31", a_chip_to_be_classified),
+    "mechanisms.classification": Ablation("bilateral-deals", "licences_filed", "2029-12-31", a_chip_to_be_classified),
     "mechanisms.review_queue": Ablation(FRAMEWORK, "licence_queue_days", where=few_reviewers),
     "mechanisms.security": Ablation(FRAMEWORK, "mw_waiting_security"),
     "mechanisms.money_bound": Ablation(HISTORY, "chips_usd"),

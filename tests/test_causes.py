@@ -199,7 +199,7 @@ def test_days_in_line_for_chips_are_days_of_chips() -> None:
     assert spent(held, 1)[Cause.CHIPS] == 335 - SHELL - 1
 
 
-def test_a_rationed_market_is_a_queue_and_a_request_made_before_the_start_is_not_in_it() -> None:
+def test_a_rationed_market_is_a_queue_for_requests_before_the_start_too() -> None:
     static = tiny_static(rationed=np.array([1, 0, 0]))
     per_mw = ints(3, fill=DAY // 16)  # a day a megawatt
     held = explained(static, tiny_draws(static, [(0, 200, HOME), (0, 100, HOME), (-5, 16, HOME)], grid_ticks=per_mw))
@@ -209,8 +209,8 @@ def test_a_rationed_market_is_a_queue_and_a_request_made_before_the_start_is_not
     assert by_root[1] == {Cause.SITE_SELECTION: 10, Cause.GRID_QUEUE: 311, **DELIVERY}
     median = tiny_draws(static, []).median.copy()
     median[1] = 300 * DAY
-    held = explained(static, tiny_draws(static, [(-11, 16, HOME)], grid_ticks=per_mw, median=median))
-    assert spent(held) == {Cause.GRID_CONNECTION: 299, **DELIVERY}
+    held = explained(static, tiny_draws(static, [(-11, 300, HOME)], grid_ticks=per_mw, median=median))
+    assert spent(held) == {Cause.GRID_QUEUE: 299, **DELIVERY}
 
 
 def test_on_site_generation_that_comes_first_is_what_power_waited_for() -> None:

@@ -507,6 +507,9 @@ def check_applications(p: Played) -> None:
     for k, row in enumerate(p.engine.regulator.accounts):
         for account in row:
             assert (account.pending is not None) == ((-1 - k, account.country) in pending)
+            places = [f.rank for f in account.waiting]
+            assert places == sorted(places)
+            assert not any(f.cleared or f.given_up or f.shipped for f in account.waiting)
 
 
 def check_licences(p: Played) -> None:
@@ -778,7 +781,7 @@ def check_the_order_inside_an_instant(p: Played) -> None:
 quick = [HealthCheck.too_slow]
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=quick)
+@settings(max_examples=400, deadline=None, suppress_health_check=quick)
 @given(recipes)
 def test_what_must_always_hold(recipe: Recipe) -> None:
     p = run(*build(recipe))
@@ -799,7 +802,7 @@ def test_what_must_always_hold(recipe: Recipe) -> None:
     check_grids(p)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=quick)
+@settings(max_examples=150, deadline=None, suppress_health_check=quick)
 @given(recipes)
 def test_what_happens_in_one_instant_happens_in_the_stated_order(recipe: Recipe) -> None:
     check_the_order_inside_an_instant(run(*build(recipe)))

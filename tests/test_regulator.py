@@ -490,6 +490,11 @@ def test_lpp_passes_small_shipments_until_the_calendar_years_allowance_is_used()
     assert [(int(r["root"]), r["tick"] / DAY, int(r["rule"])) for r in rows(log, mark=Mark.SHIPPED)] == [
         (0, SHELL, LPP), (1, SHELL + 1 + 90, LICENCE), (2, 250 + SHELL, LPP),
     ]  # fmt: skip
+    # Asked on day 340 with 2024's allowance used up: the new year lets it pass while the application is still under review.
+    log = play(static, tiny_draws(static, [(0, 1, ABROAD), (1, 1, ABROAD), (220, 1, ABROAD)]))
+    assert days(log, Mark.FILED)[-1] == 340
+    assert days(log, Mark.CLEARED, root=2) == [366]
+    assert rows(log, mark=Mark.SHIPPED, root=2)["rule"].tolist() == [LPP]
     off = replace(static, allow_lpp=False)
     assert set(rows(play(off, tiny_draws(off, [(0, 1, ABROAD)])), mark=Mark.SHIPPED)["rule"].tolist()) == {LICENCE}
 
@@ -632,6 +637,13 @@ def test_who_expects_the_authorisation_before_it_is_needed_files_no_licence() ->
     log = applied_for(50, 300)
     assert waited_for(log) == [(120, Stage.AUTHORISATION, UVEU), (182, Stage.LICENCE_REVIEW, LICENCE)]
     assert days(log, Mark.CLEARED) == [182 + 90]
+
+
+def test_who_expects_it_only_after_it_is_needed_files_a_licence_at_once() -> None:
+    log = applied_for(81, 130)  # expected on day 181, the site on day 180; it comes early all the same
+    assert waited_for(log) == [(120, Stage.LICENCE_REVIEW, LICENCE)]
+    assert days(log, Mark.CLEARED) == [pytest.approx(130, abs=1e-3)]
+    assert rows(log, mark=Mark.SHIPPED)["rule"].tolist() == [UVEU]
 
 
 def test_after_a_refusal_the_authorisation_is_applied_for_again() -> None:

@@ -420,7 +420,13 @@ def test_nobody_plans_on_a_shock_of_chip_supply_before_it_comes() -> None:
         lost, had = b.deliveries[months].sum(axis=(0, 1)), a.deliveries[months].sum(axis=(0, 1))
         assert had.sum() > 0
         assert lost[had > 1000] == pytest.approx(0.6 * had[had > 1000], rel=1e-2)
-        others = [f.name for f in dataclasses.fields(Draws) if f.name not in ("deliveries", "china", "after_run")]
+        others = [f.name for f in dataclasses.fields(Draws) if f.name not in ("deliveries", "offered", "china", "after_run")]
+        # Chips for 2027 ordered in 2026 are ordered as if nothing happened.
+        assert a.offered is None
+        assert b.offered is not None
+        ordered = np.arange(len(months)) - b.commitment_months
+        assert (b.offered[ordered < 36] == a.deliveries[ordered < 36]).all()
+        assert (b.offered[ordered >= 36] == b.deliveries[ordered >= 36]).all()
         assert [name for name in others if not np.array_equal(getattr(a, name), getattr(b, name))] == []
 
 

@@ -166,10 +166,12 @@ def test_on_the_start_date_the_queue_holds_its_backlog_and_capacity_grows_slower
     assert days(log, Mark.FIRST_POWER) == [250 + 200]
 
 
-def test_a_request_made_before_the_start_waits_as_published_and_not_in_the_queue() -> None:
+def test_before_the_start_others_keep_the_queue_as_long_as_published() -> None:
+    # They look each quarter since 1 January 2019 (day -1,826): last on days -97 and -6. A request of day -50 finds the 500 days of day
+    # -97, and with its own hundred days the queue is long enough on day -6.
     static = queued()
     draws = tiny_draws(static, [(-60, 100, HOME)], grid_ticks=a_day_a_megawatt(), grid_backlog=np.array([500 * DAY, 0, 0]))
-    assert days(play(static, draws), Mark.FIRST_POWER) == [-50 + 100]
+    assert days(play(static, draws), Mark.FIRST_POWER) == [-97 + 500 + 100]
 
 
 def test_a_request_has_its_place_by_its_date_and_the_one_being_connected_is_not_overtaken() -> None:
@@ -186,8 +188,7 @@ def test_a_request_has_its_place_by_its_date_and_the_one_being_connected_is_not_
 
 
 def test_a_request_of_the_usual_lead_goes_before_the_younger_part_of_the_backlog() -> None:
-    # The backlog of 300 days stands as quarters (91 days) that asked on days -209, -118, -27 and 0. Asked on day 10 - 60 = -50, a
-    # newcomer goes after the two oldest.
+    # The backlog is 300 days long on days -97, -6 and 0. Asked on day 10 - 60 = -50, a newcomer goes after what stood there on day -97.
     static = queued()
     draws = tiny_draws(
         static,
@@ -196,7 +197,7 @@ def test_a_request_of_the_usual_lead_goes_before_the_younger_part_of_the_backlog
         grid_backlog=np.array([300 * DAY, 0, 0]),
         interconnection_lead=60 * DAY,
     )
-    assert days(play(static, draws), Mark.FIRST_POWER) == [182 + 100]
+    assert days(play(static, draws), Mark.FIRST_POWER) == [-97 + 300 + 100]
 
 
 def test_energisation_takes_at_least_the_works_of_the_connection_from_the_request_on() -> None:
@@ -583,7 +584,9 @@ def test_companies_hurry_only_when_the_day_is_near(before: int, shipped: int) ->
 
 
 @pytest.mark.parametrize(("months", "gathered"), [(6, 182), (10, 305)])
-def test_nothing_ships_ahead_once_the_law_binds_and_a_later_licence_is_for_a_site_that_is_ready(months: int, gathered: int) -> None:
+def test_nothing_ships_ahead_once_the_law_binds_and_a_later_licence_is_for_a_site_that_is_ready(
+    months: int, gathered: int
+) -> None:
     # No chips before 1 July or 1 November. It stood in line on day 91; the law binds on day 150, the licence comes on day 240, the
     # site is ready on day 410.
     static = announced(150)

@@ -87,6 +87,8 @@ def test_the_quarter_after_the_start_continues_the_one_before() -> None:
 
 def test_the_pipeline_reaches_five_years_back_and_is_under_way_on_the_first_day() -> None:
     static, played = runs()
+    stages = (Stage.INTERCONNECTION, Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT)
+    running = dict.fromkeys(stages, 0)
     for draws, log in played:
         assert draws.planned.min() < -4.5 * 365 * TICKS_PER_DAY
         assert draws.planned.min() >= static.earliest
@@ -96,10 +98,11 @@ def test_the_pipeline_reaches_five_years_back_and_is_under_way_on_the_first_day(
         ages = -draws.planned[sorted(under_way)] / TICKS_PER_DAY
         assert len(under_way) > 50
         assert ages.max() > 2 * 365  # slow connections have been waiting for years
-        # Every stage is met half-way by somebody on day 0.
-        for stage in (Stage.INTERCONNECTION, Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT):
+        for stage in stages:
             rows = log[(log["stage"] == stage) & (log["tick"] < 0)]
-            assert (rows["mark"] == Mark.START).sum() > (rows["mark"] == Mark.END).sum(), stage.name
+            running[stage] += int((rows["mark"] == Mark.START).sum() - np.isin(rows["mark"], (Mark.END, Mark.HALTED)).sum())
+    # Every stage is met half-way on day 0, by several even where it is short.
+    assert min(running.values()) > REPLICATIONS, running
 
 
 def test_before_the_first_day_only_what_was_under_way_ships() -> None:
