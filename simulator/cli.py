@@ -614,7 +614,10 @@ def analyse(
 ) -> None:
     """Rank the assumptions: each uncertain input to both ends of its range, one at a time, and how far the headlines move."""
     from simulator import sensitivity
+    from simulator.problems import refuse
 
+    if out is not None and not out.absolute().parent.is_dir():  # before the work, not after it
+        raise refuse("command line", f"there is no folder {out.parent} to write into", field="--out")
     world = _world(None)
     loaded = _load([reference, policy], override, set_, None)
     _check(loaded, world)
@@ -630,6 +633,9 @@ def analyse(
         typer.echo("\n".join(sensitivity.lines(found)))
         if out is not None:
             typer.echo(f"\nThe whole table is in {out}")
+    if found.interrupted:
+        typer.echo(f"interrupted: {len(found.unfinished)} inputs were not moved; the ranking rests on the others", err=True)
+        raise typer.Exit(130)
 
 
 def main() -> None:

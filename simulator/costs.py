@@ -30,7 +30,7 @@ from simulator.draws import Floats
 from simulator.events import Mark, Stage
 from simulator.lives import NEVER, Bools, Dated, Running, authorisations, summed
 from simulator.sampling import HOPS
-from simulator.static import FACTOR_BITS, Draws, Ints, Route, Static, Timed, authorisation_ticks, read_table
+from simulator.static import Draws, Ints, Route, Static, Timed, authorisation_rounds
 from simulator.units import DAYS_PER_YEAR, MW_SIXTEENTHS, PPM
 
 if TYPE_CHECKING:
@@ -235,20 +235,8 @@ def _compliance(static: Static, draws: Draws, rows: Rows, life: Lives) -> list[D
 
 
 def universal_applications(static: Static, draws: Draws) -> tuple[Ints, Ints]:
-    """(companies, ticks) of applications for the universal authorisation up to the one that is decided last."""
-    found = []
-    for k, last in enumerate(authorisation_ticks(static, draws)[0]):
-        applied = int(static.authorisation_applied[k])
-        for time in draws.authorisation_time[k].tolist():
-            if applied >= static.horizon:
-                break
-            found.append((k, applied))
-            decided = applied + (
-                int(static.authorisation_median[k]) * read_table(static.authorisation_spread[k], time) >> FACTOR_BITS
-            )
-            if decided >= last:
-                break
-            applied = decided + static.authorisation_again
+    """(companies, ticks) of applications for the universal authorisation before the horizon."""
+    found = [(k, applied) for k, each in enumerate(authorisation_rounds(static, draws)) for applied, _, _ in each]
     table = np.array(found, dtype=np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 

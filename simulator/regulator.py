@@ -26,7 +26,8 @@ from simulator.static import (
     Draws,
     Posture,
     Static,
-    authorisation_ticks,
+    authorisation_rounds,
+    authorised_spans,
     deal_ticks,
     office_cases,
     read_table,
@@ -140,9 +141,10 @@ class Regulator:
         self.add_up()
         self.totals: list[list[int]] = [[] for _ in range(companies)]
         """TPP owned anywhere at the beginning of the last thirteen months"""
-        self.applied = lists["authorisation_applied"]
         """The horizon for a company that never does"""
-        self.decided_on, self.authorised_from, self.authorised_until = authorisation_ticks(static, draws)
+        self.rounds = authorisation_rounds(static, draws)
+        """(applied, decided, granted) of every application for the universal authorisation, by company"""
+        self.authorised_from, self.authorised_until = authorised_spans(static, draws)
         self.framed_from = deal_ticks(static, draws)
         self.classified = [[0 if t else -1 for t in row] for row in draws.classification.tolist()]
         """By company and chip: -1 needs no classification, or has it; 0 not asked for yet; 1 under way"""
@@ -212,7 +214,13 @@ class Regulator:
         now = self.env.now
         if not self.static.allow_uveu:
             return False
-        return now < self.decided_on[k] or self.authorised_from[k] <= now < self.authorised_until[k]
+        first = self.rounds[k][0][1] if self.rounds[k] else self.horizon
+        return now < first or self.pending(k) is not None or self.authorised_from[k] <= now < self.authorised_until[k]
+
+    def pending(self, k: int) -> tuple[int, int] | None:
+        """(applied, decided) of the company's application that is under review today, if there is one."""
+        now = self.env.now
+        return next(((applied, decided) for applied, decided, _ in self.rounds[k] if applied <= now < decided), None)
 
     def needed(self, f: Phase) -> tuple[int, int]:
         """What clearance is asked for: the accelerator, and TPP; what was stopped at shipment, or what the phase will need."""
@@ -418,10 +426,11 @@ class Regulator:
         due: nobody draws on a country's pot for what needs no licence a month later; else -1."""
         now = self.env.now
         rule = int(self.uveu_rule[self.world.segment][k][c][item])
-        applied = self.applied[k]
-        answer = applied + int(self.static.authorisation_median[k])
-        waits = rule >= 0 and self.static.allow_uveu and answer <= due and applied <= now < min(self.decided_on[k], due)
-        return rule if waits else -1
+        pending = self.pending(k)
+        if rule < 0 or not self.static.allow_uveu or pending is None:
+            return -1
+        answer = pending[0] + int(self.static.authorisation_median[k])
+        return rule if answer <= due and now < due else -1
 
     def headroom_wait(self, f: Phase) -> int:
         """Ticks until the company's fleet, growing as in the past year, admits the phase under the authorisation's share for one
@@ -679,7 +688,7 @@ class Regulator:
 
     def authorisations(self) -> Generator[simpy.Event, Any, Any]:
         """Decisions on the universal authorisation, grants lost again, and what early exports then stop counting for."""
-        dated = [(tick, k, True) for k, tick in enumerate(self.decided_on)]
+        dated = [(decided, k, True) for k, rounds in enumerate(self.rounds) for _, decided, _ in rounds]
         dated += [(tick, k, False) for k, tick in enumerate(self.authorised_until)]
         roots, countries = len(self.draws.names), len(self.static.countries)
         for tick, k, decision in sorted(dated):
@@ -713,8 +722,8 @@ class Regulator:
         """A company that neither holds the universal authorisation nor has applied for it asks for one for this country, once."""
         static, segment, k, c = self.static, self.world.segment, a.company, a.country
         rule = int(self.nveu_rule[segment][k][c][item])
-        has_applied = self.applied[k] <= self.env.now and self.hopes_for_authorisation(k)
-        if a.national_applied or rule < 0 or not static.allow_nveu or has_applied:
+        holds = self.authorised_from[k] <= self.env.now < self.authorised_until[k]
+        if a.national_applied or rule < 0 or not static.allow_nveu or (static.allow_uveu and (holds or self.pending(k))):
             return
         a.national_applied = True
         self.write(-1 - k, 0, Stage.NATIONAL_AUTHORISATION, Mark.FILED, rule, c, 0)

@@ -946,6 +946,11 @@ class Sampler:
         mix, watts_per_h100e = self._mix(get, shares)
         return shares, mix, self._budgets(get, mix, watts_per_h100e, chance)
 
+    def _reader(self, drawn: Callable[[Sheet], Floats]) -> Get:
+        """Inputs of this world by name, in the replication that `drawn` plays."""
+        x = drawn(self.sheet)
+        return lambda name: x[self.at[name]]
+
     def _due(self, get: Get) -> Ints:
         """(plan quarters,) the quarter in which what is planned in each should come online."""
         last = len(self.middles) - 1
@@ -963,11 +968,7 @@ class Sampler:
         if self.earlier is None:
             return own
         learnt, before = self.earlier
-        x = drawn(before.sheet)
-
-        def get_before(name: str) -> Floats:
-            return x[before.at[name]]
-
+        get_before = before._reader(drawn)
         _, mix, budgets = before._expected(get_before, chance)
         known = np.array([quarter_start(q) >= learnt for q in self.frame.quarters])
         return before._plans(get_before, mix, budgets, chance, drawn).until(known, own)
@@ -978,11 +979,7 @@ class Sampler:
         if self.earlier is None:
             return None
         learnt, before = self.earlier
-        x = drawn(before.sheet)
-
-        def get_before(name: str) -> Floats:
-            return x[before.at[name]]
-
+        get_before = before._reader(drawn)
         theirs = before._chips(get_before, before._shares_bought(get_before), median)[0]
         theirs = theirs if (still := before._offered(theirs, ordered_ahead, median, drawn)) is None else still
         month = np.array([day.year * 12 + day.month for day in self.frame.months]) - ordered_ahead

@@ -488,24 +488,28 @@ def read_table(table: Any, u: int) -> int:
     return low + ((int(table[i + 1]) - low) * fraction >> FACTOR_BITS)
 
 
-def authorisation_ticks(static: Static, draws: Draws) -> tuple[list[int], list[int], list[int]]:
-    """(decided, held from, held until) by company: when its last application for the universal authorisation is decided, from when
-    it holds one (the horizon if it is refused each time), and when it loses it (the horizon if it does not)."""
-    decided, held, until = [], [], []
+def authorisation_rounds(static: Static, draws: Draws) -> list[list[tuple[int, int, bool]]]:
+    """(applied, decided, granted) of each company's applications for the universal authorisation, in order: a refused company asks
+    again after a while, up to a stated number of times. Empty for a company that never applies before the horizon."""
+    rounds = []
     for k in range(len(static.companies)):
-        applied = int(static.authorisation_applied[k])
-        granted = False
+        applied, found = int(static.authorisation_applied[k]), list[tuple[int, int, bool]]()
         for time, outcome in zip(draws.authorisation_time[k].tolist(), draws.authorisation_outcome[k].tolist(), strict=True):
-            multiplier = read_table(static.authorisation_spread[k], time)
-            tick = applied + (int(static.authorisation_median[k]) * multiplier >> FACTOR_BITS)
-            granted = outcome < int(static.authorisation_grant[k])
-            if granted or tick >= static.horizon:
+            if applied >= static.horizon or (found and found[-1][2]):
                 break
-            applied = tick + static.authorisation_again
-        decided.append(tick)
-        held.append(tick if granted and applied < static.horizon else static.horizon)
-        until.append(min(held[-1] + int(draws.authorisation_kept[k]), static.horizon))
-    return decided, held, until
+            multiplier = read_table(static.authorisation_spread[k], time)
+            decided = applied + (int(static.authorisation_median[k]) * multiplier >> FACTOR_BITS)
+            found.append((applied, decided, outcome < int(static.authorisation_grant[k])))
+            applied = decided + static.authorisation_again
+        rounds.append(found)
+    return rounds
+
+
+def authorised_spans(static: Static, draws: Draws) -> tuple[list[int], list[int]]:
+    """(held from, held until) by company: when it gets the universal authorisation (the horizon if never) and loses it again."""
+    held = [next((on for _, on, granted in found if granted), static.horizon) for found in authorisation_rounds(static, draws)]
+    kept = draws.authorisation_kept.tolist()
+    return held, [min(on + kept[k], static.horizon) for k, on in enumerate(held)]
 
 
 def deal_ticks(static: Static, draws: Draws) -> list[int]:

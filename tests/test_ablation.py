@@ -17,7 +17,7 @@ from simulator.compile import Compiled, compile_scenario
 from simulator.experiments import Run, run
 from simulator.metrics import BY_MONTH, BY_YEAR, METRICS, SCALARS, Measures
 from simulator.scenario import HISTORY, Mechanisms, Policy, load_scenario, shipped_scenarios
-from simulator.static import Draws, authorisation_ticks
+from simulator.static import Draws, authorised_spans
 from simulator.world import World, load_world
 
 SEED = 1
@@ -44,7 +44,7 @@ def a_chip_to_be_classified(compiled: Compiled, draws: Draws) -> bool:
 
 def authorisation_lost(compiled: Compiled, draws: Draws) -> bool:
     """Who holds the universal authorisation, or hopes for it, has no use for a national one."""
-    _, held, until = authorisation_ticks(compiled.static, draws)
+    held, until = authorised_spans(compiled.static, draws)
     year = 365 << 20
     return any(a < b < compiled.static.horizon - year for a, b in zip(held, until, strict=True))
 

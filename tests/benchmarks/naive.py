@@ -19,7 +19,7 @@ from typing import Any
 import simpy
 
 from simulator.events import Mark, Stage
-from simulator.static import BARRED, FACTOR_BITS, NO_POT, Draws, Static, Timed, authorisation_ticks, office_cases, read_table
+from simulator.static import BARRED, FACTOR_BITS, NO_POT, Draws, Static, Timed, authorised_spans, office_cases, read_table
 from simulator.units import DAYS_PER_YEAR, FACTOR_ONE, MW_SIXTEENTHS, TICKS_PER_DAY
 
 WATTS_PER_SIXTEENTH = 1_000_000 // MW_SIXTEENTHS
@@ -66,7 +66,7 @@ class Pipeline:
         companies = range(len(static.companies))
         self.segment = 0
         self.filed: Counter[tuple[int, int]] = Counter()
-        _, self.authorised, self.revoked = authorisation_ticks(static, draws)
+        self.authorised, self.revoked = authorised_spans(static, draws)
         self.chips = {(k, v): simpy.Container(env) for k in companies for v in range(len(static.vendors))}
         self.quota: dict[int, simpy.Container] = {}
         self.inbox = simpy.Store(env)
