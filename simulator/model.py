@@ -253,8 +253,10 @@ class Expansion:
         allowed = self.static.allow_bridging and self.bridging_allowed[p.market]
         p.bridges = bool(allowed and power - shell > self.draws.bridge_trigger)
         if p.bridges:
-            power = min(power, self.units_wait(sum(units for _, units in self.units.line)) + int(self.draws.bridge_lead[p.root]))
+            power = min(power, self.units_wait(self.units.waiting) + int(self.draws.bridge_lead[p.root]))
         optimism = self.draws.optimism
+        building = self.middle(p, Timed.CONSTRUCTION) + self.middle(p, Timed.FIT_OUT)
+        p.building = building * optimism >> FACTOR_BITS
         p.expected_shell = now + (shell * optimism >> FACTOR_BITS)
         p.phases = [Phase(p, i, mw16, self.env.event(), 0, self.env.event(), vendor=p.vendor) for i, mw16 in enumerate(p.sizes)]
         self.expect_power(p, now + (power * optimism >> FACTOR_BITS))
@@ -263,14 +265,9 @@ class Expansion:
             self.coming[p.company, p.vendor][f] = None
             self.regulator.expect(f)
 
-    def building_time(self, p: Project) -> int:
-        """Ticks from ground-breaking to the first finished building, as the company sees it."""
-        middle = self.middle(p, Timed.CONSTRUCTION) + self.middle(p, Timed.FIT_OUT)
-        return middle * self.draws.optimism >> FACTOR_BITS
-
     def expect_shell(self, p: Project) -> None:
         """A shell that is not begun cannot be there sooner than it is built."""
-        least = self.env.now + self.building_time(p)
+        least = self.env.now + p.building
         if p.expected_shell < least:
             p.expected_shell = least
             self.expect_power(p, p.expected_power)
@@ -282,7 +279,7 @@ class Expansion:
         """
         optimism = self.draws.optimism
         p.expected_power = tick
-        p.build_from = tick - self.building_time(p) - self.draws.shell_ahead
+        p.build_from = tick - p.building - self.draws.shell_ahead
         for f in p.phases:
             power = tick + (self.power_offset[p.root][f.index] * optimism >> FACTOR_BITS)
             shell = p.expected_shell + (self.shell_offset[p.root][f.index] * optimism >> FACTOR_BITS)

@@ -214,6 +214,8 @@ class Capacity:
     def __init__(self, free: int = 0):
         self.free = free
         self.line: list[tuple[Hashable, int]] = []
+        self.waiting = 0
+        """Units claimed by those in line"""
 
     def release(self, units: int) -> None:
         """Units come, or come back. Negative: units are taken away (free may then be negative until others come back)."""
@@ -222,12 +224,15 @@ class Capacity:
     def claim(self, who: Hashable, units: int) -> None:
         """Join the line."""
         self.line.append((who, units))
+        self.waiting += units
 
     def withdraw(self, who: Hashable) -> bool:
         """Leave the line; False if not in it."""
-        before = len(self.line)
-        self.line = [entry for entry in self.line if entry[0] != who]
-        return len(self.line) < before
+        gone = [entry for entry in self.line if entry[0] == who]
+        if gone:
+            self.line = [entry for entry in self.line if entry[0] != who]
+            self.waiting -= sum(units for _, units in gone)
+        return bool(gone)
 
     def serve(self) -> list[tuple[Hashable, int]]:
         """Grant claims from the head of the line; returns who got how much, in order."""
@@ -235,5 +240,6 @@ class Capacity:
         while self.line and self.line[0][1] <= self.free:
             who, units = self.line.pop(0)
             self.free -= units
+            self.waiting -= units
             granted.append((who, units))
         return granted

@@ -89,6 +89,8 @@ class Project:
     build_from: int = NOT_YET
     """The company would not break ground before this tick: a margin before its own date of first power, less the time to build"""
     expected_shell: int = 0
+    building: int = 0
+    """Ticks from ground-breaking to the first finished building, as the company sees it"""
     bridges: bool = False
     """It turns to on-site generation until the grid comes"""
     requested: tuple[int, int, int] | None = None
