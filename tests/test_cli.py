@@ -697,3 +697,40 @@ def test_a_small_comparison_gives_the_numbers_it_gave_before(compared: tuple[dic
 def test_progress_only_counts_up(compared: tuple[dict[str, Any], str, Path]) -> None:
     done = [int(line.split()[0]) for line in compared[1].splitlines()]
     assert all(a < b for a, b in pairwise(done)) and done[-1] == 3
+
+
+# ------------------------------------------------------------------ analyse and backtest
+
+
+def test_analyse_ranks_the_inputs_asked_for_and_writes_the_table(tmp_path: Path) -> None:
+    out = tmp_path / "rank.csv"
+    arguments = ["analyse", "history", "diffusion-framework", "--lucks", "1", "--set", "end=2025-12-31", "--workers", "1"]
+    arguments += ["--only", "grid_share_of_four", "--only", "internal_cost_per_application", "--out", str(out)]
+    done = groundbreak(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "process/grid_share_of_four" in done.stdout
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["input"] for row in rows} == {"process/grid_share_of_four", "costs/internal_cost_per_application"}
+    # One sets how fast grids connect, the other only what a form costs.
+    online = {row["input"]: float(row["swing"]) for row in rows if row["headline"] == "mw_online"}
+    assert abs(online["process/grid_share_of_four"]) > 100
+    assert online["costs/internal_cost_per_application"] == 0
+
+
+def test_analyse_refuses_an_unknown_input_and_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    wrong = groundbreak("analyse", "history", "diffusion-framework", "--only", "grid_share_of_fuor", "--set", "end=2025-12-31")
+    assert wrong.returncode == 2
+    assert "grid_share_of_four" in wrong.stderr  # the nearest name
+    nowhere = groundbreak("analyse", "history", "diffusion-framework", "--out", str(tmp_path / "none" / "rank.csv"))
+    assert nowhere.returncode == 2
+    assert "there is no folder" in nowhere.stderr
+
+
+def test_backtest_prints_both_runs_beside_the_baseline() -> None:
+    done = groundbreak("backtest", "--replications", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["replications"] == 1
+    assert {row["label"] for row in found["rows"]} >= {"input", "output"}
+    assert any(row["baseline"] is not None for row in found["rows"])
