@@ -42,6 +42,11 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change one field, for example policy.foresight=false. May be repeated.", show_default=False),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", help="Apply a named override block or an override file. May be repeated.", show_default=False),
@@ -228,15 +233,8 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Write tables, events and a manifest into this folder.", show_default=False)
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")
-    ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False
-        ),
-    ] = None,
+    json: Json = False,
+    workers: Workers = None,
     full: Annotated[bool, typer.Option("--full", help="Show every metric in the table, not only the main ones.")] = False,
     story: Annotated[
         str | None,
@@ -571,9 +569,7 @@ def data(
 def backtest(
     replications: Annotated[int, typer.Option(min=1, max=100_000, help="Replications of each of the two runs.")] = 40,
     seed: Seed = 1,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Play history from 2023, with what was known then and with all values, against public figures and a dumb baseline."""
     from simulator import backtest as door
@@ -600,15 +596,8 @@ def analyse(
         typer.Option("--only", help="Move only this input or leaf of law. May be repeated.", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the whole table to this CSV file.", show_default=False)] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")
-    ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False
-        ),
-    ] = None,
+    json: Json = False,
+    workers: Workers = None,
     set_: Sets = None,
     override: Overrides = None,
 ) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from simulator.units import MW_SIXTEENTHS, PPM, TICKS_PER_DAY
+from simulator.units import MW_SIXTEENTHS, PPM, TICKS_PER_DAY, in_months
 
 
 class Option(IntEnum):
@@ -34,6 +34,11 @@ def worth(mw16: int, ready: int, horizon: int, value_usd: int) -> int:
 def shell_cost(mw16: int, usd_per_mw: int) -> int:
     """Thousands of USD that a shell with power and cooling costs; `usd_per_mw` 0 where a landlord pays."""
     return mw16 * usd_per_mw // (MW_SIXTEENTHS * 1000)
+
+
+def idle_cost(mw16: int, usd_per_mw_month: int, wait: int) -> int:
+    """Thousands of USD it costs to keep a finished shell without chips for a wait in ticks."""
+    return mw16 * usd_per_mw_month * in_months(wait) // (MW_SIXTEENTHS * 1000)
 
 
 def share_of(amount: int, ppm: int) -> int:

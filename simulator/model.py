@@ -21,7 +21,7 @@ from simulator.pools import Capacity, ChipQueue, Claim, GridQueue
 from simulator.project import NOT_YET, Alarm, Phase, Project
 from simulator.regulator import WATTS_PER_SIXTEENTH, Regulator
 from simulator.static import BARRED, FACTOR_BITS, Draws, Route, Static, Timed, Workload
-from simulator.units import PPM, TICKS_PER_DAY
+from simulator.units import PPM, TICKS_PER_DAY, in_years
 
 Steps: TypeAlias = Generator[simpy.Event, Any, Any]
 
@@ -502,7 +502,7 @@ class Expansion:
             minded = per_year
             if self.draws.workload[p.root] == Workload.TRAINING:
                 minded = per_year * self.draws.choice_training >> FACTOR_BITS
-            score += self.rationed_mask * (minded * (self.power_waits(p) * 4 // 1461) >> FACTOR_BITS)
+            score += self.rationed_mask * (minded * in_years(self.power_waits(p)) >> FACTOR_BITS)
         if (full := self.regulator.full_wait[p.company]) is not None:
             score += per_year * full[self.static.market_country] >> FACTOR_BITS
         forced = int(self.draws.forced_country[p.root])
@@ -567,8 +567,7 @@ class Expansion:
         sunk = decisions.share_of(cost, self.spent(p))
         chance, wait = self.prospect(p, f, stage)
         ready = max(now + wait, f.due)
-        months = wait * 12 // (TICKS_PER_DAY * 365)
-        idle = mw16 * draws.idle_shell_usd * months // 16000 if p.shell_ready != NOT_YET else 0
+        idle = decisions.idle_cost(mw16, draws.idle_shell_usd, wait) if p.shell_ready != NOT_YET else 0
         let = NOT_YET < f.ready <= now - draws.let_after
         gain = decisions.worth(mw16, ready, horizon, draws.value_usd)
         scores = [decisions.IMPOSSIBLE] * len(Option)
@@ -646,7 +645,7 @@ class Expansion:
             quantity = -(-f.mw16 * WATTS_PER_SIXTEENTH // self.watts[item]) * self.tpp[item]
             if self.regulator.passes(f, item, quantity) is not None:
                 ours = int(static.h100e_ppm[planned]) * self.watts[item]
-                return v, min(int(static.h100e_ppm[item]) * self.watts[planned] * 1000 // max(ours // 1000, 1), 2 * PPM)
+                return v, int(static.h100e_ppm[item]) * self.watts[planned] * PPM // ours
         return -1, 0
 
     def switch(self, rest: list[Phase], vendor: int) -> None:

@@ -32,7 +32,7 @@ from simulator.static import (
     office_cases,
     read_table,
 )
-from simulator.units import MW_SIXTEENTHS, PPM
+from simulator.units import MW_SIXTEENTHS, PPM, in_years
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,9 +113,8 @@ class Regulator:
         self.ratios = list(zip(lists["uveu_single_ppm"], lists["uveu_tier1_ppm"], lists["uveu_us_ppm"], strict=True))
         self.holds = list(zip(lists["hold_from"], lists["hold_until"], lists["hold_covers"], strict=True))
         self.home, self.horizon = static.home, static.horizon
-        self.lpp_rules = {rule for by in (static.lpp_rule,) for rule in by[by >= 0].ravel().tolist()}
-        national = static.nveu_rule
-        self.pledging = {rule for by in (static.uveu_rule, national) for rule in by[by >= 0].ravel().tolist()}
+        self.lpp_rules = set(static.lpp_rule[static.lpp_rule >= 0].tolist())
+        self.pledging = {rule for by in (static.uveu_rule, static.nveu_rule) for rule in by[by >= 0].tolist()}
         """Provisions under which a cleared phase holds headroom until its chips leave"""
 
         companies, countries = len(static.companies), len(static.countries)
@@ -141,7 +140,6 @@ class Regulator:
         self.add_up()
         self.totals: list[list[int]] = [[] for _ in range(companies)]
         """TPP owned anywhere at the beginning of the last thirteen months"""
-        """The horizon for a company that never does"""
         self.rounds = authorisation_rounds(static, draws)
         """(applied, decided, granted) of every application for the universal authorisation, by company"""
         self.authorised_from, self.authorised_until = authorised_spans(static, draws)
@@ -667,10 +665,10 @@ class Regulator:
                     continue
                 room = self.headroom(c)
                 if room is not None and room * PPM < self.draws.smallest_share_ppm * typical:
-                    row[c] = (self.pot_opens(c) - now) * 4 // 1461
+                    row[c] = in_years(self.pot_opens(c) - now)
                 elif uveu >= 0:  # it must take the way of a licence after all
                     posture = self.posture[segment][k][c][item]
-                    row[c] = self.review_median[segment][posture] * 4 // 1461
+                    row[c] = in_years(self.review_median[segment][posture])
             self.full_wait[k] = row if row.any() else None
 
     def pot_opens(self, c: int) -> int:

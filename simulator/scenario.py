@@ -448,9 +448,7 @@ class Mechanisms(_Closed):
     uveu: Switch = Field(True, description="Universal validated end users: the company-wide authorisation with footprint ratios.")
     lpp: Switch = Field(True, description="License Exception LPP: small quantities per consignee and calendar year.")
     nveu: Switch = Field(True, description="National validated end users: an authorisation for one country with a cap.")
-    rationing: Switch = Field(
-        True, description="Grid capacity of the largest markets is handed out in a queue; off: a distribution."
-    )
+    rationing: Switch = Field(True, description="Every market hands out its grid capacity in a queue; off: a distribution.")
     bridging: Switch = Field(True, description="Sites may run on on-site generation until the grid comes.")
     crew_limit: Switch = Field(True, description="A company can have only so many MW under construction at once.")
     front_loading: Switch = Field(True, description="Companies ship ahead of an announced restriction to sites near ready.")

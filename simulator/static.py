@@ -248,7 +248,7 @@ class Static:
     bridging_allowed: Ints
     """(M,) 1 where a site may run on its own generation until the grid comes; 0 where nothing is known of it"""
     rationed: Ints
-    """(M,) 1 in the largest markets, where grid capacity is handed out in an explicit queue"""
+    """(M,) 1 where grid capacity is handed out in an explicit queue: every market open to US clouds, unless switched off"""
     newest: Ints
     """(S,) the accelerator with the largest TPP that ships when a segment begins: what planners look at"""
     typical_tpp: int
@@ -377,7 +377,7 @@ class Draws:
     grid_ticks: Ints
     """(M,) ticks a rationed market takes to connect 1/16 MW of IT of the four companies"""
     grid_backlog: Ints
-    """(M,) ticks of work already in the queue of a rationed market on the start date"""
+    """(M,) ticks of work that others keep in the queue of a rationed market until the start date"""
     grid_works: Ints
     """(M,) least ticks from a request to energisation in a rationed market"""
     crew_limit: Ints

@@ -52,6 +52,16 @@ def days(tick: int) -> float:
     return tick / TICKS_PER_DAY
 
 
+def in_years(tick: Number | int) -> Number | int:
+    """Ticks as years of 365.25 days in 2**-20, rounded down: the unit in which scores weigh a wait. Whole numbers or arrays of them."""
+    return tick * 4 // 1461
+
+
+def in_months(tick: int) -> int:
+    """Ticks as whole twelfths of 365 days, rounded down: for carrying costs in a decision."""
+    return tick * 12 // (TICKS_PER_DAY * 365)
+
+
 def tick_of(day: date, start: date) -> int:
     """Tick at which a calendar day begins, counted from the beginning of `start`; negative before it."""
     return (day - start).days * TICKS_PER_DAY
