@@ -22,7 +22,7 @@ MECHANISMS = {
     "uveu": "The universal authorisation of end users (UVEU)",
     "lpp": "License Exception LPP",
     "nveu": "The authorisation of end users for one country (NVEU)",
-    "rationing": "The queue for grid capacity in the largest markets",
+    "rationing": "The queue for grid capacity in every market",
     "bridging": "On-site generation until the grid comes",
     "crew_limit": "The limit on what a company can have under construction at once",
     "front_loading": "Shipping ahead of announced restrictions",
