@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from simulator.experiments import compare as compare
     from simulator.experiments import run as run
     from simulator.scenario import load_scenario as load_scenario
+    from simulator.sweeps import sweep as sweep
     from simulator.world import load_world as load_world
 
-__all__ = ["compare", "load_scenario", "load_world", "run"]
+__all__ = ["compare", "load_scenario", "load_world", "run", "sweep"]
 _HOME = {
     "compare": "simulator.experiments",
     "run": "simulator.experiments",
     "load_scenario": "simulator.scenario",
     "load_world": "simulator.world",
+    "sweep": "simulator.sweeps",
 }
 
 

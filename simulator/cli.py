@@ -18,6 +18,10 @@ import typer
 if TYPE_CHECKING:
     from simulator.experiments import Comparison
     from simulator.scenario import Scenario
+    from simulator.store import Store
+    from simulator.sweepfile import Sweep
+    from simulator.sweepresult import SweepResult
+    from simulator.sweeps import Progress
     from simulator.world import World
 
 app = typer.Typer(
@@ -50,6 +54,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", help="Apply a named override block or an override file. May be repeated.", show_default=False),
+]
+StorePath = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of the store; else GROUNDBREAK_STORE, else your data folder.", show_default=False),
 ]
 
 
@@ -496,13 +504,17 @@ def explain(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    sweep: Annotated[bool, typer.Option("--sweep", help="The schema of sweep files instead of that of scenario files.")] = False,
+) -> None:
     """Print the JSON Schema of scenario files, for editors that complete and explain fields."""
     import json
 
-    from simulator.scenario import json_schema
-
-    typer.echo(json.dumps(json_schema(), indent=2))
+    if sweep:
+        from simulator.sweepfile import sweep_schema as of
+    else:
+        from simulator.scenario import json_schema as of
+    typer.echo(json.dumps(of(), indent=2))
 
 
 @app.command()
@@ -625,6 +637,268 @@ def analyse(
     if found.interrupted:
         typer.echo(f"interrupted: {len(found.unfinished)} inputs were not moved; the ranking rests on the others", err=True)
         raise typer.Exit(130)
+
+
+# ---- sweeps, and what is stored of them
+
+
+@app.command()
+def sweep(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="A sweep: a .yaml file or a shipped name. Or scenarios, by names or .yaml files.", show_default=False
+        ),
+    ],
+    replications: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, help="Paired replications of every scenario.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Seed: the same seed gives the same bits.", show_default=False)
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Scenario the others are compared with; the first unless named.", show_default=False)
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Stop when the headline difference is known to this share of the reference, as 2%.", show_default=False
+        ),
+    ] = None,
+    precision_abs: Annotated[
+        str | None,
+        typer.Option(help="Stop when the headline difference is known to so many MW, or as 0.5 GW.", show_default=False),
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="Stop after this time, as 20s, 5min or 1h.", show_default=False)] = None,
+    max_replications: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000_000, help="The most that precision or budget may take.", show_default=False),
+    ] = None,
+    store: StorePath = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the tables and a manifest into this folder.", show_default=False)
+    ] = None,
+    json: Json = False,
+    workers: Workers = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler, tcp://host:port, or local for one here.", show_default=False),
+    ] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Replications a worker gets at a time, in whole hundreds.", show_default=False),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="compiled or simpy: both give the same results.")] = "compiled",
+    set_: Sets = None,
+    override: Overrides = None,
+) -> None:
+    """Play many scenarios many times, store what comes of it, and go on where an earlier sweep was stopped."""
+    from simulator import results
+    from simulator import sweep as run_sweep
+    from simulator.store import open_store
+    from simulator.sweeps import Interrupted, asked_for
+
+    if out is not None:
+        results.check_target(out)  # before the work, not after it
+    asked = asked_for(
+        _asked(what, override, set_),
+        **_limits(precision, precision_abs, budget),
+        replications=replications,
+        seed=seed,
+        reference=reference,
+        max_replications=max_replications,
+    )
+    place = open_store(store, _remark)
+    with _sweep_progress(json) as step, _input("--engine"):
+        try:
+            found = run_sweep(
+                asked,
+                workers=workers,
+                cluster=cluster,
+                chunk=chunk,
+                store=place,
+                engine=_engine(engine),
+                progress=step,
+                say=_remark,
+            )
+        except Interrupted as stopped:
+            typer.echo(f"interrupted: {stopped}", err=True)
+            raise typer.Exit(130) from None
+    typer.echo(_as_json(found.record())) if json else _print_sweep(found)
+    if out is not None:
+        _export(found, asked, out)
+        if not json:
+            typer.echo(f"Tables are in {out}")
+    if found.failed:
+        typer.echo(f"failed: {found.failed}", err=True)
+    if found.interrupted or found.failed:
+        what_is = "failed" if found.failed else "interrupted"
+        typer.echo(
+            f"{what_is}: the results rest on the {found.replications:,} replications that every scenario has; all that was finished is "
+            "kept, and the same command goes on from there",
+            err=True,
+        )
+        raise typer.Exit(3 if found.failed else 130)
+
+
+def _asked(what: list[str], overrides: list[str] | None, sets: list[str] | None) -> Sweep | list[Scenario]:
+    """A sweep if a single one is named, else scenarios, with the layers of the command line over each."""
+    from simulator.problems import refuse
+    from simulator.sweepfile import is_sweep, load_sweep
+
+    sweeps = [name for name in what if is_sweep(name)]
+    if sweeps and len(what) > 1:
+        raise refuse("command line", f"{sweeps[0]} is a sweep: name it alone, or scenarios only", field="what")
+    if sweeps:
+        return load_sweep(what[0], tuple(overrides or ()), tuple(sets or ()))
+    return _load(what, overrides, sets, None)
+
+
+def _limits(precision: str | None, precision_abs: str | None, budget: str | None) -> dict[str, float | None]:
+    """The rule to stop by that the options say; all that is wrong with them at once."""
+    from simulator.metrics import METRICS
+    from simulator.precision import Rule
+    from simulator.sweepresult import HEADLINE
+
+    rule = Rule.parse(precision, precision_abs, budget, unit=METRICS[HEADLINE].unit)
+    return {"precision": rule.relative, "precision_abs": rule.absolute, "budget": rule.budget}
+
+
+def _engine(name: str) -> Any:
+    from simulator.engines import ENGINES
+    from simulator.problems import nearest, shown
+
+    if name not in ENGINES:
+        raise ValueError(f"{shown(name)} is not an engine; allowed are {', '.join(ENGINES)}{nearest(name, ENGINES)}")
+    return name
+
+
+def _remark(words: str) -> None:
+    """Something to know besides the results: damaged files found, another process waited for."""
+    typer.echo(words, err=True)
+
+
+def _as_json(value: Any) -> str:
+    import json as encode
+
+    return encode.dumps(value, allow_nan=False, default=str)
+
+
+@contextmanager
+def _sweep_progress(json: bool) -> Iterator[Callable[[Progress], None]]:
+    """How far the sweep is: JSON lines, a bar on a terminal, or a line every tenth of the work; always on standard error."""
+    if json:
+        yield lambda seen: typer.echo(_as_json(seen.record()), err=True)
+        return
+    if not sys.stderr.isatty():
+        said = -1
+
+        def step(seen: Progress) -> None:
+            nonlocal said
+            tenth = seen.done * 10 // seen.total
+            if tenth > said and seen.done > seen.loaded:
+                said = tenth
+                typer.echo(seen.says(), err=True)
+
+        yield step
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda seen: bar.update(task, completed=seen.done, total=seen.total, description=seen.says().replace("[", r"\["))
+
+
+def _print_sweep(found: SweepResult) -> None:
+    typer.echo(found.summary())
+    loaded = f", {found.loaded:,} of them stored before" if found.loaded else ""
+    typer.echo(f"\nRun {found.id}: {found.loaded + found.played:,} runs{loaded}, in {found.store.root}")
+
+
+def _export(found: SweepResult, asked: Sweep, out: Path) -> None:
+    """The stored tables for others, with the scenarios, the summary and the tables of means beside them."""
+    from simulator.scenario import to_yaml
+
+    extra = {f"scenarios/{scenario.name}.yaml": to_yaml(scenario) for scenario in asked.scenarios}
+    for name, frame in (("means", found.table()), ("differences", found.differences())):
+        extra[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
+    found.store.export(found.id, out, extra | {"summary.txt": found.summary() + "\n"})
+
+
+runs = typer.Typer(no_args_is_help=True, help="List, show and remove what sweeps have stored.", rich_markup_mode=None)
+app.add_typer(runs, name="runs")
+RunId = Annotated[
+    str, typer.Argument(help="Id of a run, or as much of its beginning as tells it from others.", show_default=False)
+]
+
+
+def _store(path: Path | None) -> Store:
+    from simulator.store import open_store
+
+    return open_store(path, _remark)
+
+
+@runs.command("list")
+def list_runs(
+    store: StorePath = None, json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False
+) -> None:
+    """List the finished runs: id, replications, size, scenarios."""
+    place = _store(store)
+    every = place.runs()
+    if json:
+        for run in every:
+            typer.echo(_as_json({"run_id": run.id, "bytes": place.size(run), **run.asked()}))
+        return
+    if not every:
+        typer.echo(f"no runs in {place.root}")
+    for run in every:
+        names = [member.name for member in run.members]
+        told = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        size = f"{place.size(run) / 1e6:,.1f} MB"
+        typer.echo(f"{run.id}  {run.replications:>9,} x {len(names):<3}  seed {run.members[0].seed:<4} {size:>12}  {told}")
+
+
+@runs.command("show")
+def show_run(run: RunId, store: StorePath = None, json: Json = False) -> None:
+    """Show what a run found: the scenarios in order, and whether more replications could change it."""
+    from simulator.sweepresult import stored
+
+    found = stored(run, _store(store))
+    if json:
+        typer.echo(_as_json(found.record()))
+        return
+    typer.echo(found.summary())
+    asked = found.run
+    typer.echo(
+        f"\nSeed {asked.members[0].seed}, version {asked.version}, reference {asked.reference}, {found.store.size(asked) / 1e6:,.1f} MB"
+    )
+    for line in found.store.timing(found.id):
+        if "runs" in line:
+            typer.echo(
+                f"{line['at'][:19]}: {line['runs']:,} runs in {line['seconds']:g} s, {line['loaded']:,} of them stored before"
+            )
+
+
+@runs.command("remove")
+def remove_run(
+    run: Annotated[
+        str | None, typer.Argument(help="Id of a run, or as much of its beginning as tells it from others.", show_default=False)
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Remove what belongs to no finished run, such as parts of interrupted ones.")
+    ] = False,
+    store: StorePath = None,
+) -> None:
+    """Remove a run, with all that no other run needs; or what was never finished."""
+    from simulator.problems import refuse
+
+    if (run is None) == (not unfinished):
+        raise refuse("command line", "name a run, or give --unfinished", field="remove")
+    place = _store(store)
+    freed = place.prune() if run is None else place.remove(run)
+    typer.echo(f"{freed / 1e6:,.1f} MB are free again")
 
 
 def main() -> None:

@@ -28,6 +28,8 @@ from simulator.units import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from simulator.controls import Item, Law, Requirement
     from simulator.draws import Ints
     from simulator.regimes import Grant
@@ -56,10 +58,25 @@ class Compiled:
     provisions: dict[str, Cited]
     """What the ids of `static.provisions` stand for"""
 
-    def draw(self, seed: int, replication: int) -> Draws:
-        """One replication's draws, with assumptions or luck at their middle if the scenario switches them off."""
+    def draw(self, seed: int, replication: int, *, assumption: int | None = None, quantiles: ArrayLike | None = None) -> Draws:
+        """One replication's draws, with assumptions or luck at their middle if the scenario switches them off. The assumptions may be
+        those of another number, or given (`Sampler.draw`)."""
         on = self.scenario.mechanisms
-        return self.sampler.draw(seed, replication, assumptions=on.assumptions, luck=on.luck, rationing=on.rationing)
+        return self.sampler.draw(
+            seed,
+            replication,
+            assumptions=on.assumptions,
+            luck=on.luck,
+            rationing=on.rationing,
+            assumption=assumption,
+            quantiles=quantiles,
+        )
+
+    @property
+    def draw_key(self) -> tuple[int, bool, bool, bool]:
+        """Equal for scenarios of one `compile_all` that have the same draws in every replication: these are made once for all."""
+        on = self.scenario.mechanisms
+        return id(self.sampler), on.assumptions, on.luck, on.rationing
 
 
 def scenario_law(scenario: Scenario) -> Law:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simulator.problems import nearest
+from simulator.units import PPM, share_of
 
 if TYPE_CHECKING:
     from simulator.regimes import Grant, Hold, Leaf, LicenceException, Provision, Regime
-
-PPM = 1_000_000
 
 TEXT_ONLY = frozenset({
     "allied.harmonised", "allocation.freed_by_failure", "allocation.order", "allocation.straddle", "audit.mutual_recognition",
@@ -39,13 +38,13 @@ TEXT_ONLY = frozenset({
 
 
 def share_at_most(part: int, whole: int, limit_ppm: int) -> bool:
-    """True if part / whole does not exceed a limit in parts per million; compared without division."""
-    return PPM * part <= limit_ppm * whole
+    """True if part / whole does not exceed a limit in parts per million; exact, and no product comes near 2**62."""
+    return part <= share_of(whole, limit_ppm)
 
 
 def share_at_least(part: int, whole: int, limit_ppm: int) -> bool:
-    """True if part / whole reaches a limit in parts per million; compared without division."""
-    return PPM * part >= limit_ppm * whole
+    """True if part / whole reaches a limit in parts per million; exact, and no product comes near 2**62."""
+    return part >= -share_of(-whole, limit_ppm)
 
 
 def lpp_allows(used: int, quantity: int, limit: int) -> bool:

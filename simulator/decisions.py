@@ -5,9 +5,10 @@ Money is in whole thousands of USD, time in ticks, probabilities in parts per mi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
-from simulator.units import MW_SIXTEENTHS, PPM, TICKS_PER_DAY, in_months
+from simulator.units import MW_SIXTEENTHS, PPM, TICKS_PER_DAY, in_months, share_of
 
 
 class Option(IntEnum):
@@ -41,11 +42,6 @@ def idle_cost(mw16: int, usd_per_mw_month: int, wait: int) -> int:
     return mw16 * usd_per_mw_month * in_months(wait) // (MW_SIXTEENTHS * 1000)
 
 
-def share_of(amount: int, ppm: int) -> int:
-    """A share of an amount, rounded down."""
-    return amount * ppm // PPM
-
-
 def stay(gain: int, chance_ppm: int, still_to_pay: int, idle: int) -> int:
     """Score of waiting: what the site would earn, times the chance that it is let pass, less what is still to be paid for it and
     the carrying cost of the wait."""
@@ -57,9 +53,28 @@ def leave(gain: int, chance_ppm: int, cost: int, sunk: int, recovery_ppm: int) -
     return share_of(gain, chance_ppm) - cost - share_of(sunk, PPM - recovery_ppm)
 
 
-def best(scores: list[int]) -> Option:
-    """The option with the highest score, the first in a tie. `scores` are in the order of `Option`."""
-    return Option(max(range(len(scores)), key=lambda i: (scores[i], -i)))
+def best(scores: Sequence[int]) -> int:
+    """The `Option` with the highest score, the first in a tie. `scores` are in the order of `Option`."""
+    choice = 0
+    for i in range(1, len(scores)):
+        if scores[i] > scores[choice]:
+            choice = i
+    return choice
+
+
+def wait_for_headroom(there: int, owned: int, growth: int, single_ppm: int, quarter: int, horizon: int) -> int:
+    """Ticks until a fleet that grows as in the past year admits so much TPP in one country under the largest share it may hold.
+
+    `there`: TPP in the country with what is planned counted in; `owned`: anywhere; `growth`: of it in a year. The planning horizon
+    if the fleet does not grow; a quarter, as long as between two looks at the fleet, where another share holds it back.
+    """
+    missing = there - share_of(owned, single_ppm)
+    more = share_of(growth, single_ppm)
+    if missing <= 0:
+        return quarter
+    if more <= 0:
+        return horizon
+    return min(missing // more * 4 * quarter, horizon)
 
 
 def ppm_of(threshold: int) -> int:

@@ -8,12 +8,14 @@ The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy
 
 `entity` is the 64-bit hash of a name (a project, a country, an input), taken once; `aspect` says which decision of that
 entity is meant. So adding a project, a rule or a stage changes no other draw, and replication r does not depend on N.
+
+This is the definition, for a few draws and for tests; `simulator.streams` draws the same numbers by the hundred thousand.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -142,9 +144,14 @@ def _blocks(
     e, a, n = np.broadcast_arrays(
         np.asarray(entity, dtype=np.uint64), np.asarray(aspect, dtype=np.uint64), np.asarray(attempt, dtype=np.uint64)
     )
-    word = np.where(a < np.uint64(1 << 16), (n << np.uint64(16)) | a, a)
     third = np.full(e.shape, replication, dtype=np.uint64)
-    return philox((e & _LOW, e >> _32, word, third), seed)
+    return philox((e & _LOW, e >> _32, counter_word(a, n), third), seed)
+
+
+def counter_word(aspect: ArrayLike, attempt: ArrayLike = 0) -> NDArray[np.uint64]:
+    """The third word of the counter: a numbered aspect and the attempt, or the aspect of a market alone. Broadcasts."""
+    a, n = np.asarray(aspect, dtype=np.uint64), np.asarray(attempt, dtype=np.uint64)
+    return np.where(a < np.uint64(1 << 16), (n << np.uint64(16)) | a, a)
 
 
 def _joined(upper: NDArray[np.uint64], lower: NDArray[np.uint64]) -> Ints:
@@ -170,10 +177,20 @@ def spread_table(log_sd: float, one: int = 1 << FRACTION_BITS) -> Ints:
     Both engines look durations up here, so no exponential is taken inside a run. The two ends stand for the
     probabilities 1/4096 and 4095/4096: the tails beyond are cut.
     """
+    return spread_tables(np.array([log_sd]), one)[0]
+
+
+def spread_tables(log_sd: Floats, one: int = 1 << FRACTION_BITS) -> Ints:
+    """(n, 1025) the tables of several spreads, as `spread_table` makes each."""
+    return np.rint(one * np.exp(log_sd[:, None] * _table_normals())).astype(np.int64)
+
+
+@cache
+def _table_normals() -> Floats:
+    """(1025,) standard normal numbers at the probabilities of a quantile table."""
     from scipy.special import ndtri
 
-    p = np.clip(np.linspace(0.0, 1.0, TABLE_POINTS), TAIL, 1 - TAIL)
-    return np.rint(one * np.exp(log_sd * ndtri(p))).astype(np.int64)
+    return np.asarray(ndtri(np.clip(np.linspace(0.0, 1.0, TABLE_POINTS), TAIL, 1 - TAIL)), dtype=np.float64)
 
 
 def look_up(table: Ints, whole: Ints) -> Ints:

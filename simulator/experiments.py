@@ -7,14 +7,14 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simulator.compile import Compiled, compile_scenario, sampler_key, scenario_sampler
 from simulator.events import Log
+from simulator.executors import Interrupts
 from simulator.metrics import Measures, measure
 from simulator.model import Expansion
 from simulator.static import Draws
@@ -167,56 +167,6 @@ def _work(seed: int, replications: list[int]) -> list[Outcome]:
     return [_replicate(_COMPILED, seed, replication) for replication in replications]
 
 
-class _Interrupts:
-    """Ctrl-C kept for a moment at which it can do no harm: raised inside the pool's own code it can leave the pool hanging.
-
-    A second one is raised at once. Processes begun inside `deaf` never see any, not even while they start.
-    """
-
-    def __init__(self) -> None:
-        import signal
-        import threading
-
-        self.seen = False
-        self._before: Any = None
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            self._before = signal.signal(signal.SIGINT, self._note)
-
-    def _note(self, signum: int, frame: Any) -> None:
-        if self.seen:
-            raise KeyboardInterrupt
-        self.seen = True
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if one has come."""
-        if self.seen:
-            raise KeyboardInterrupt
-
-    def restore(self) -> None:
-        """Hand Ctrl-C back."""
-        import signal
-
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    @contextmanager
-    def deaf(self) -> Iterator[None]:
-        """Block the signal: children inherit that. (On Windows they turn deaf once they have started.)"""
-        import signal
-
-        if not hasattr(signal, "pthread_sigmask"):
-            yield
-            return
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
 def replicate(
     compiled: tuple[Compiled, ...],
     seed: int,
@@ -239,7 +189,7 @@ def replicate(
 
     context = multiprocessing.get_context("spawn")
     chunks = [list(range(i, min(i + CHUNK, replications))) for i in range(0, replications, CHUNK)]
-    interrupts = _Interrupts()
+    interrupts = Interrupts()
     try:
         with ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start_worker, initargs=(pickle.dumps(compiled),)

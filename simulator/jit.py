@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 SOURCES = (
-    "jit", "kernel", "authority", "headline", "streams", "decisions", "controls", "static", "units", "events", "project", "pools",
+    "jit", "machine", "authority", "kernel", "headline", "streams", "draws", "decisions", "controls", "static", "units", "events", "project", "pools",
 )  # fmt: skip
 """Modules whose text decides what the machine code does."""
 PLAIN = "GROUNDBREAK_PLAIN"
@@ -54,9 +55,14 @@ def folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="groundbreak-numba-"))
 
 
+def plain() -> bool:
+    """Whether kernels stay Python."""
+    return bool(os.environ.get(PLAIN))
+
+
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called, or load it as compiled before."""
-    if os.environ.get(PLAIN):
+    if plain():
         return function
     import numba
 
@@ -66,3 +72,33 @@ def jit(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True)(function)
     finally:
         numba.config.CACHE_DIR = before
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a function that only compiled code calls: it is kept inside what calls it."""
+    if plain():
+        return function
+    import numba
+
+    return numba.njit(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function whose code is copied to where it is called: a loop around it then does several numbers at once."""
+    if plain():
+        return function
+    import numba
+
+    return numba.njit(inline="always")(function)
+
+
+def rule(function: Callable[..., Any]) -> Any:
+    """The same for a rule that is Python elsewhere, together with the functions of ours that it calls."""
+    if plain():
+        return function
+    scope = dict(function.__globals__)
+    for name in function.__code__.co_names:
+        if isinstance(found := scope.get(name), FunctionType) and found.__module__.startswith("simulator."):
+            scope[name] = rule(found)
+    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
+    return inner(copy)

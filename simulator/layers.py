@@ -118,23 +118,23 @@ def _whole(place: FieldPath) -> FieldPath:
 _GONE = object()
 
 
-def _without(content: Any, place: FieldPath) -> Any:
+def without(content: Any, place: FieldPath) -> Any:
     """A copy of plain YAML content with one place marked as gone."""
     if not place:
         return _GONE
     if isinstance(content, dict) and place[0] in content:
-        return {**content, place[0]: _without(content[place[0]], place[1:])}
+        return {**content, place[0]: without(content[place[0]], place[1:])}
     if isinstance(content, list) and isinstance(place[0], int) and place[0] < len(content):
-        return [_without(item, place[1:]) if index == place[0] else item for index, item in enumerate(content)]
+        return [without(item, place[1:]) if index == place[0] else item for index, item in enumerate(content)]
     return content
 
 
-def _swept(content: Any) -> Any:
+def swept(content: Any) -> Any:
     """Content without the marked places."""
     if isinstance(content, dict):
-        return {key: _swept(value) for key, value in content.items() if value is not _GONE}
+        return {key: swept(value) for key, value in content.items() if value is not _GONE}
     if isinstance(content, list):
-        return [_swept(item) for item in content if item is not _GONE]
+        return [swept(item) for item in content if item is not _GONE]
     return content
 
 
@@ -142,7 +142,7 @@ Entry: TypeAlias = tuple[Any, FieldPath]
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
     """One layer as read: what to call it, where it stands, what it says, which faulty parts were left out."""
 
     label: str
@@ -153,7 +153,7 @@ class _Layer:
     left_out: frozenset[FieldPath] = frozenset()
 
     def problem(self, place: FieldPath, message: str) -> Problem:
-        return Problem(self.file, self.lines((*self.at, *place)), _field((*self.at, *place)), message)
+        return Problem(self.file, self.lines((*self.at, *place)), place_in_words((*self.at, *place)), message)
 
     def origin(self, place: FieldPath) -> Origin:
         return Origin(self.label, self.file, self.lines((*self.at, *place)))
@@ -191,7 +191,7 @@ class Reader:
         if self.problems:
             raise InputProblems(self.problems)
 
-    def layers(self, model: type[Content], source: YamlFile, label: str, *, on_command_line: bool = False) -> list[_Layer]:
+    def layers(self, model: type[Content], source: YamlFile, label: str, *, on_command_line: bool = False) -> list[Layer]:
         """The layer a file holds, then its named blocks. Faulty parts are reported and left out, the rest is still checked."""
         raw, file = source.content, label if on_command_line else printable(source.path)
 
@@ -209,7 +209,7 @@ class Reader:
         left_out = {_whole(place) for place in source.spoilt}
 
         def say(place: FieldPath, message: str) -> None:
-            self.problems.append(Problem(file, lines(place), _field(place), message))
+            self.problems.append(Problem(file, lines(place), place_in_words(place), message))
 
         told = self._check_changes(raw, (), source, say)
         for name, block in raw["overrides"].items() if isinstance(raw.get("overrides"), dict) else ():
@@ -227,14 +227,14 @@ class Reader:
                 left_out.add(_whole(place))
         if left_out:
             for place in left_out:
-                raw = _without(raw, place)
+                raw = without(raw, place)
             words = {"name": "unnamed", "title": "Untitled", "supposes": "Unknown."} if model is ScenarioFile else {}
-            content = model.model_validate(words | _swept(raw))
-        layer = _Layer(label, file, content, lines, (), frozenset(left_out))
+            content = model.model_validate(words | swept(raw))
+        layer = Layer(label, file, content, lines, (), frozenset(left_out))
         found = [layer]
         for name, block in content.overrides.items() if isinstance(content, ScenarioFile) else ():
             inside = frozenset(place[2:] for place in left_out if place[:2] == ("overrides", name))
-            found.append(_Layer(name, file, block, lines, ("overrides", name), inside))
+            found.append(Layer(name, file, block, lines, ("overrides", name), inside))
         for each in found:
             self._check_layer(each)
         return found
@@ -254,7 +254,7 @@ class Reader:
                 told.add(whole)
         return told
 
-    def _check_layer(self, layer: _Layer) -> None:
+    def _check_layer(self, layer: Layer) -> None:
         """What can be wrong in a layer by itself: an unknown regime, the same inputs changed twice."""
         known = regime_ids()
         policy = layer.content.policy
@@ -274,10 +274,10 @@ class Reader:
                 self.problems.append(layer.problem(("inputs", index), message))
             first.setdefault(change.key, index)
 
-    def file(self, model: type[Content], path: Path, label: str | None = None) -> list[_Layer]:
+    def file(self, model: type[Content], path: Path, label: str | None = None) -> list[Layer]:
         """The layers of a file; none, with the problems kept, if it cannot be read."""
         try:
-            source = read_yaml(_near(path), self.problems)
+            source = read_yaml(near(path), self.problems)
         except InputProblems as unreadable:
             self.problems += unreadable.problems
             self.complete = False
@@ -285,7 +285,7 @@ class Reader:
         stem = printable(path.stem)
         return self.source(model, source, label or stem, named=stem)
 
-    def source(self, model: type[Content], source: YamlFile, label: str, named: str = "") -> list[_Layer]:
+    def source(self, model: type[Content], source: YamlFile, label: str, named: str = "") -> list[Layer]:
         found = self.layers(model, source, label)
         if named and found and isinstance(found[0].content, ScenarioFile) and ("name",) not in found[0].left_out:
             name = found[0].content.name
@@ -294,10 +294,10 @@ class Reader:
                 self.problems.append(found[0].problem(("name",), message))
         return found
 
-    def parents(self, bottom: list[_Layer], path: Path | None) -> tuple[list[_Layer], dict[str, _Layer]]:
+    def parents(self, bottom: list[Layer], path: Path | None) -> tuple[list[Layer], dict[str, Layer]]:
         """The chain from the first parent down to the scenario itself, and the blocks it offers, the nearest one first."""
-        chain: list[_Layer] = []
-        blocks: dict[str, _Layer] = {}
+        chain: list[Layer] = []
+        blocks: dict[str, Layer] = {}
         seen = [os.path.realpath(path)] if path else []
         names = [bottom[0].content.name] if bottom and isinstance(bottom[0].content, ScenarioFile) else []
         layers = bottom
@@ -329,7 +329,7 @@ class Reader:
             layers = self.file(ScenarioFile, parent)
         return chain, blocks
 
-    def override(self, wanted: str | Path, blocks: Mapping[str, _Layer], bottom: _Layer | None) -> list[_Layer]:
+    def override(self, wanted: str | Path, blocks: Mapping[str, Layer], bottom: Layer | None) -> list[Layer]:
         """The layer an override stands for: a named block of the chain, or a file."""
         if isinstance(wanted, Path) or wanted.endswith((".yaml", ".yml")):
             return self.file(Override, Path(wanted))
@@ -341,38 +341,46 @@ class Reader:
         self.complete = False
         return []
 
-    def setting(self, written: str) -> list[_Layer]:
+    def setting(self, written: str) -> list[Layer]:
         """The layer a `key=value` of the command line stands for; the value is read as YAML."""
         written = printable(written)
         label = f"--set {written if written.isprintable() and len(written) <= 200 else shown(written)}"
         key, sign, text = written.partition("=")
         key = key.strip()
-        path = key.split(".")
-        if not sign or not all(path):
+        if not sign or not all(key.split(".")):
             message = "is not of the form key=value; write for example start=2023-01-01 or policy.foresight=false"
             self.problems.append(Problem(label, 0, "", message))
             return []
-        if path[0] == "policy" and path[1:2] in (["set"], ["readings"]) and len(path) > 2:
-            path = [*path[:2], ".".join(path[2:])]  # ids of leaves and switches hold dots themselves
         try:
             value = parse_yaml(text, Path(label)).content if text.strip() not in ("", "null", "~") else None
         except InputProblems as unreadable:
             self.problems += [Problem(label, 0, key, problem.message) for problem in unreadable.problems]
             return []
-        if path[:2] == ["policy", "set"] and len(path) == 3 and value is not None and not isinstance(value, dict):
-            value = {"value": value, "reason": "Set on the command line."}
-        raw: Any = value
-        for part in reversed(path):
-            raw = {part: raw}
+        raw = nested(key, value, "Set on the command line.")
         return self.layers(Override, YamlFile(Path(label), raw, {}), label, on_command_line=True)
 
 
-def _field(place: FieldPath) -> str:
+def nested(key: str, value: Any, reason: str) -> Any:
+    """A field by its path, such as `policy.set.lpp.tpp`, as the file of an override would write it.
+
+    A leaf of law given as a plain value gets the reason.
+    """
+    path = key.split(".")
+    if path[0] == "policy" and path[1:2] in (["set"], ["readings"]) and len(path) > 2:
+        path = [*path[:2], ".".join(path[2:])]  # ids of leaves and switches hold dots themselves
+    if path[:2] == ["policy", "set"] and len(path) == 3 and value is not None and not isinstance(value, dict):
+        value = {"value": value, "reason": reason}
+    for part in reversed(path):
+        value = {part: value}
+    return value
+
+
+def place_in_words(place: FieldPath) -> str:
     """A place as messages name it; keys may hold anything, so they are cut and what is invisible is escaped."""
     return dotted(tuple(part if isinstance(part, int) else shown(part)[1:-1] for part in place))
 
 
-def _near(path: Path) -> Path:
+def near(path: Path) -> Path:
     """The path as messages show it: from the working folder if it lies below it, else as given. Links keep their names."""
     try:
         return Path(os.path.abspath(path)).relative_to(Path.cwd())
@@ -397,7 +405,7 @@ def _shipped_file(name: str) -> Path | None:
 
 
 def resolve(
-    reader: Reader, bottom: list[_Layer], path: Path | None, overrides: Sequence[str | Path], sets: Sequence[str]
+    reader: Reader, bottom: list[Layer], path: Path | None, overrides: Sequence[str | Path], sets: Sequence[str]
 ) -> Scenario:
     """Merge the layers, check that the result agrees, and keep who said what."""
     chain, blocks = reader.parents(bottom, path)
@@ -405,7 +413,7 @@ def resolve(
     beside = [layer for wanted in dict.fromkeys(overrides) for layer in reader.override(wanted, blocks, own)]
     settings = [layer for written in dict.fromkeys(sets) for layer in reader.setting(written)]
 
-    merged: dict[tuple[Hashable, ...], tuple[Any, _Layer, FieldPath]] = {}
+    merged: dict[tuple[Hashable, ...], tuple[Any, Layer, FieldPath]] = {}
     replaced: list[Replacement] = []
     for level in (*([layer] for layer in chain), beside, settings):
         reader.problems += _conflicts(level)
@@ -431,7 +439,7 @@ def resolve(
     fields["inputs"] = tuple(change for change, _, _ in changes)
     content = Content.model_validate(fields)
 
-    def located(place: FieldPath) -> tuple[_Layer, FieldPath] | None:
+    def located(place: FieldPath) -> tuple[Layer, FieldPath] | None:
         """The layer and the place in its file that set a field of the merged content."""
         if place[0] == "inputs" and len(place) > 1:
             _, layer, stands = changes[cast(int, place[1])]
@@ -445,7 +453,7 @@ def resolve(
 
     def in_words(place: FieldPath) -> str:
         found = located(place)
-        return str(found[0].origin(found[1])) if found else _field(place)
+        return str(found[0].origin(found[1])) if found else place_in_words(place)
 
     left_out = {place for layer in (*chain, *beside, *settings) for place in layer.left_out}
 
@@ -456,8 +464,8 @@ def resolve(
         if not any(map(doubtful, (fault.field, *fault.others) if fault.field[0] != "inputs" else fault.others)):
             whose = [(place, located(place)) for place in (fault.field, *fault.others)]
             blamed, found = next(((place, found) for place, found in whose if found), (fault.field, None))
-            message = fault.message if blamed == fault.field else f"`{_field(fault.field)}` {fault.message}"
-            reader.problems.append(found[0].problem(found[1], message) if found else Problem("", 0, _field(blamed), message))
+            message = fault.message if blamed == fault.field else f"`{place_in_words(fault.field)}` {fault.message}"
+            reader.problems.append(found[0].problem(found[1], message) if found else Problem("", 0, place_in_words(blamed), message))
     reader.finish()
 
     assert own is not None and isinstance(own.content, ScenarioFile)  # without a layer there was a problem
@@ -471,10 +479,10 @@ def resolve(
     return scenario
 
 
-def _conflicts(level: Sequence[_Layer]) -> list[Problem]:
+def _conflicts(level: Sequence[Layer]) -> list[Problem]:
     """Fields that layers standing side by side set to different values."""
     found = []
-    first: dict[tuple[Hashable, ...], tuple[Any, _Layer, FieldPath]] = {}
+    first: dict[tuple[Hashable, ...], tuple[Any, Layer, FieldPath]] = {}
     for layer in level:
         for key, (value, place) in layer.fields().items():
             if key in first and first[key][0] != value:

@@ -588,13 +588,13 @@ class Expansion:
             )
         scores[Option.CANCEL] = decisions.leave(0, 0, 0, sunk, draws.recovery_ppm)
         choice = decisions.best(scores)
-        if choice is Option.WAIT:
+        if choice == Option.WAIT:
             if stage in (Stage.LICENCE_REVIEW, Stage.LAW) and not p.broken_ground and p.halted is None:
                 p.halted = self.env.event()  # no ground is broken while a refusal stands
-        elif choice is Option.OTHER_CHIPS:
+        elif choice == Option.OTHER_CHIPS:
             self.switch(rest, vendor)
         else:
-            self.give_up(p, rest, rule, successor if choice is Option.RELOCATE else None, let)
+            self.give_up(p, rest, rule, successor if choice == Option.RELOCATE else None, let)
 
     def prospect(self, p: Project, f: Phase, stage: Stage) -> tuple[int, int]:
         """(chance in parts per million, ticks) that what a project waits for comes, as it looks today."""

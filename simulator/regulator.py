@@ -16,6 +16,7 @@ import numpy as np
 import simpy
 
 from simulator.controls import allocation_allows, lpp_allows, nveu_allows, uveu_test
+from simulator.decisions import wait_for_headroom
 from simulator.events import Mark, Order, Row, Stage
 from simulator.pools import Pot, ReviewOffice
 from simulator.project import NOT_YET, Alarm, Phase, Project
@@ -440,12 +441,9 @@ class Regulator:
         there = self.owned[k][c] + self.pledged[k][c] - f.pledged_tpp + quantity
         history = self.totals[k]
         growth = history[-1] - history[0] if history else 0
-        missing = there * PPM - single * self.owned_total[k]
-        if missing <= 0:  # another share holds it back: as long as between two looks at the fleet
-            return self.static.quarter_ticks
-        if growth <= 0 or not single:
-            return self.draws.planning_horizon
-        return min(missing // (growth * single) * 4 * self.static.quarter_ticks, self.draws.planning_horizon)
+        return wait_for_headroom(
+            there, self.owned_total[k], growth, single, self.static.quarter_ticks, self.draws.planning_horizon
+        )
 
     def forecast(self, a: Account) -> int:
         """TPP of phases that will ask within the time an application looks ahead and will not pass by themselves."""

@@ -7,6 +7,7 @@ Nothing here depends on policy, so scenarios with the same inputs share their dr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,27 +15,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from simulator import spillovers
 from simulator.distributions import quantile
 from simulator.draws import (
+    BITS,
     FRACTION_BITS,
     TABLE_POINTS,
     TAIL,
     Aspect,
     Floats,
     Ints,
-    bits,
+    counter_word,
     entity_key,
-    look_up,
     market_aspect,
     normal,
-    pair,
-    spread_table,
-    uniform,
+    spread_tables,
 )
-from simulator.static import BARRED, FILINGS, PHASES, Draws, Route, Timed, Workload
+from simulator.static import FILINGS, PHASES, Draws, Route, Timed, Workload
 from simulator.units import (
     DAYS_PER_YEAR,
     FACTOR_ONE,
@@ -56,9 +55,7 @@ from simulator.units import (
 if TYPE_CHECKING:
     from simulator.world import Value, World
 
-Get: TypeAlias = Callable[[str], Floats]
-Chance: TypeAlias = Callable[..., Ints]
-Pairs: TypeAlias = Callable[..., tuple[Ints, Ints]]
+Keys: TypeAlias = NDArray[np.uint64]
 
 WARM_UP_YEARS = 5
 ORDINALS = 256
@@ -77,8 +74,26 @@ MEDIAN = 1 << 61
 """The uniform integer in the middle, used for every draw when luck or assumptions are switched off."""
 OFFICE_GROWTH = 3
 """The applications of others are drawn for a law under which there are up to so many times the number of the data."""
+TASTES_AT_ONCE = 512
+"""Projects for which tastes are drawn at a time, so that the numbers stay near the processor while they are worked on"""
 OFFICE_BLOCK = 4096
 """Applications of others under one key."""
+STAGES = tuple(Aspect(Aspect.SITE_SELECTION + timed) for timed in Timed)
+"""The aspects under which the stages of a project are drawn, in order"""
+READ_BY_SPREAD = (*STAGES, Aspect.ONSITE_POWER, Aspect.CAMPUS_SIZE)
+"""Draws of a project that are read from a table which an assumption makes"""
+LOG_SDS = (
+    "onsite_spread_log_sd", "campus_size_log_sd",
+    "project_size_log_sd", "country_year_luck_log_sd/power", "country_year_luck_log_sd/construction",
+)  # fmt: skip
+"""The inputs that make tables, after `log_sd` of the stages: first those of `READ_BY_SPREAD`"""
+READ_BY_CASES = (Aspect.PATIENCE, Aspect.PATIENCE_POWER, Aspect.SECURITY, Aspect.FIRST_PHASE, Aspect.PHASE_INCREMENT)
+"""Draws of a project that are read from a table of `CASES`"""
+CHOSEN = (Aspect.VENDOR, Aspect.ROUTE, Aspect.WORKLOAD, Aspect.PLAN_DAY)
+"""Draws of a project that `streams.kinds` turns into what it is, in its order"""
+OF_PROJECTS = (*READ_BY_SPREAD, *READ_BY_CASES, *CHOSEN, Aspect.PHASE_INTERVAL)
+"""All draws of a project but for its taste, in the order in which `Chance.of_projects` has them"""
+_OF_PROJECTS, _SIZE = counter_word(OF_PROJECTS), np.uint64(Aspect.SIZE)
 NEVER = 1000 * 366 * TICKS_PER_DAY
 """Ticks beyond any horizon."""
 
@@ -103,8 +118,17 @@ class Sheet:
 
         self.keys = [value.key for value in values]
         self.index = {key: i for i, key in enumerate(self.keys)}
-        self.own = np.array([entity_key("/".join(value.key[:4])) for value in values], dtype=np.uint64)
-        self.shared = np.array([entity_key(f"{v.table}/*/{v.parameter}") for v in values], dtype=np.uint64)
+        own, shared = ["/".join(value.key[:4]) for value in values], [f"{v.table}/*/{v.parameter}" for v in values]
+        sources = dict(zip(own, shared, strict=True))
+        place = {name: i for i, name in enumerate((*sources, *dict.fromkeys(shared)))}
+        self.names = tuple(place)
+        """What each uniform number of a replication is for: see `Sampler.assumption_names`"""
+        self.own = np.array([place[name] for name in own])
+        """by value: place of its own number in `names`"""
+        self.shared = np.array([place[name] for name in sources.values()])
+        """by own number: place of the number that it shares"""
+        self.entities = np.array([entity_key(name) for name in place], dtype=np.uint64)
+        self.words = np.full(len(place), counter_word(Aspect.ASSUMPTION))
         self.weight = np.sqrt(np.array([correlation, 1 - correlation]))
         mode = np.array([v.number for v in values])
         self.mode = mode
@@ -119,14 +143,24 @@ class Sheet:
         self.log_low, self.log_high = np.nan_to_num(self.log_low), np.nan_to_num(self.log_high)
         self.least = np.array([-np.inf if UNITS[v.unit].lowest is None else UNITS[v.unit].lowest for v in values], dtype=float)
         self.most = np.array([np.inf if UNITS[v.unit].highest is None else UNITS[v.unit].highest for v in values], dtype=float)
+        self._at_logs = np.nonzero(self.logs)[0]
+        self._logs = mode[self.logs], self.log_low[self.logs], self.log_high[self.logs]
+        self._steps = mode - self.low, self.high - mode
+        wide = self.triangles & (self.high > self.low)
+        low, mode, high = self.low[wide], mode[wide], self.high[wide]
+        self._at_triangles = np.nonzero(wide)[0]
+        self._triangles = low, high, high - low, mode - low, high - mode, (mode - low) / (high - low)
+        self._at_fixed = np.nonzero(self.fixed)[0]
 
-    def draw(self, seed: int, replication: int, uncertain: bool = True, moved: Moved | None = None) -> Floats:
-        """Values of all inputs, in order; every one at its middle if not `uncertain` (a triangle at its median), except those
-        `moved`. Raises LookupError if none of these is drawn."""
+    def draw(
+        self, seed: int, index: int, uncertain: bool = True, moved: Moved | None = None, quantiles: Ints | None = None
+    ) -> Floats:
+        """Values of all inputs, in order, of one draw of the assumptions or at given `quantiles` (uniform integers, one for each of
+        `names`); every one at its middle if not `uncertain` (a triangle at its median), except those `moved`. Raises LookupError if
+        none of these is drawn."""
         if uncertain:
-            own = normal(bits(seed, replication, self.own, Aspect.ASSUMPTION))
-            shared = normal(bits(seed, replication, self.shared, Aspect.ASSUMPTION))
-            z = self.weight[0] * shared + self.weight[1] * own
+            z = normal(self._whole(seed, index) if quantiles is None else quantiles)
+            z = (self.weight[0] * z[self.shared] + self.weight[1] * z[: len(self.shared)])[self.own]
         else:
             z = np.zeros(len(self.mode))
         if moved is not None:
@@ -136,23 +170,120 @@ class Sheet:
             z[here] = moved.position
         return self.at(z)
 
+    def _whole(self, seed: int, index: int) -> Ints:
+        from simulator.streams import pairs
+
+        whole, unused = np.empty((2, len(self.entities)), dtype=np.int64)
+        pairs(_seed(seed), np.uint64(index), self.entities, self.words, whole, unused)
+        return whole
+
     def at(self, z: Floats) -> Floats:
         """Values at standard normal positions."""
         from scipy.special import ndtr
 
         step = z / self.tail
-        below = step < 0
-        drawn = np.where(
-            self.logs,
-            self.mode * np.exp(step * np.where(below, self.log_low, self.log_high)),
-            self.mode + step * np.where(below, self.mode - self.low, self.high - self.mode),
-        )
-        u, width = ndtr(z), np.where(self.high > self.low, self.high - self.low, 1.0)
-        rising = self.low + np.sqrt(u * width * (self.mode - self.low))
-        falling = self.high - np.sqrt((1 - u) * width * (self.high - self.mode))
-        triangle = np.where(u < (self.mode - self.low) / width, rising, falling)
-        drawn = np.where(self.triangles & (self.high > self.low), triangle, np.clip(drawn, self.least, self.most))
-        return np.where(self.fixed, self.mode, drawn)
+        drawn = self.mode + step * np.where(step < 0, *self._steps)
+        mode, low, high = self._logs
+        step = step[self._at_logs]
+        drawn[self._at_logs] = mode * np.exp(step * np.where(step < 0, low, high))
+        np.minimum(np.maximum(drawn, self.least, out=drawn), self.most, out=drawn)
+        low, high, width, below, above, peak = self._triangles
+        u = ndtr(z[self._at_triangles])
+        drawn[self._at_triangles] = np.where(u < peak, low + np.sqrt(u * width * below), high - np.sqrt((1 - u) * width * above))
+        drawn[self._at_fixed] = self.mode[self._at_fixed]
+        return drawn
+
+
+def _seed(seed: int) -> np.uint64:
+    """A seed as the key of the generator."""
+    return np.uint64(seed & (1 << 64) - 1)
+
+
+class Inputs:
+    """The inputs of one replication by name: `get(name)` an array, `get.one(name)` a single number."""
+
+    __slots__ = ("_places", "_x")
+
+    def __init__(self, x: Floats, places: dict[str, tuple[slice, tuple[int, ...]]]):
+        self._x, self._places = x, places
+
+    def __call__(self, name: str) -> Floats:
+        where, shape = self._places[name]
+        return self._x[where].reshape(shape)
+
+    def one(self, name: str) -> float:
+        """The first of them."""
+        return self._x.item(self._places[name][0].start)
+
+
+class Ring:
+    """The keys under which every replication draws, whatever its assumptions, by name: one call draws for all of them."""
+
+    def __init__(self, keys: dict[str, tuple[Keys, Aspect, ArrayLike]]):
+        """`keys`: for each name entities, aspect and attempts, broadcast."""
+        found = {name: np.broadcast_arrays(entity, counter_word(aspect, n)) for name, (entity, aspect, n) in keys.items()}
+        self.entities = np.concatenate([entity.ravel() for entity, _ in found.values()])
+        self.words = np.concatenate([word.ravel() for _, word in found.values()])
+        self.places: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        begin = 0
+        for name, (entity, _) in found.items():
+            self.places[name] = slice(begin, begin + entity.size), entity.shape
+            begin += entity.size
+        self.fates = [self.places[name][0] for name, (_, aspect, _) in keys.items() if aspect not in CATEGORIES]
+        """Where everything stands that is luck"""
+
+
+class Chance:
+    """The luck of one replication; all in the middle, but for what a project is, if there is to be no luck."""
+
+    def __init__(self, ring: Ring, seed: int, replication: int, luck: bool):
+        self.seed, self.replication, self.luck = _seed(seed), np.uint64(replication), luck
+        self._places = ring.places
+        self._first, self._second = self._both(ring.entities, ring.words)
+        if not luck:
+            for where in ring.fates:
+                self._first[where] = self._second[where] = MEDIAN
+
+    def _both(self, entities: Keys, words: Keys) -> tuple[Ints, Ints]:
+        from simulator.streams import pairs
+
+        first, second = np.empty(len(words), dtype=np.int64), np.empty(len(words), dtype=np.int64)
+        pairs(self.seed, self.replication, entities, words, first, second)
+        return first, second
+
+    def __call__(self, name: str) -> Ints:
+        """Uniform integers for what has that name in the ring."""
+        where, shape = self._places[name]
+        return self._first[where].reshape(shape)
+
+    def pair(self, name: str) -> tuple[Ints, Ints]:
+        """Two of them for each key; the first are those of a call."""
+        where, shape = self._places[name]
+        return self._first[where].reshape(shape), self._second[where].reshape(shape)
+
+    def of_projects(self, keys: Keys) -> Ints:
+        """(aspects, R) uniform integers for each of `OF_PROJECTS`."""
+        from simulator.streams import by_aspect
+
+        whole = np.empty((len(OF_PROJECTS), len(keys)), dtype=np.int64)
+        by_aspect(self.seed, self.replication, keys, _OF_PROJECTS, whole)
+        if not self.luck:
+            whole[[aspect not in CATEGORIES for aspect in OF_PROJECTS]] = MEDIAN
+        return whole
+
+    def tastes(self, keys: Keys, words: Keys, buffer: Floats) -> Floats:
+        """(R, M) numbers inside (0, 1) for every project and market, in the buffer; drawn even without luck."""
+        from simulator.streams import tastes
+
+        drawn = buffer[: len(keys)]
+        tastes(self.seed, self.replication, keys, words, drawn)
+        return drawn
+
+    def applications(self, keys: Keys, words: Keys) -> tuple[Ints, Ints]:
+        """Two uniform integers for each application of others."""
+        if self.luck:
+            return self._both(keys, words)
+        return np.full(len(keys), MEDIAN), np.full(len(keys), MEDIAN)
 
 
 @dataclass(frozen=True)
@@ -280,22 +411,24 @@ class Sampler:
         self.world, self.frame, self.earlier = world, frame, earlier
         self.values: list[Value] = []
         self.at: dict[str, Ints] = {}
+        self._places: dict[str, tuple[slice, tuple[int, ...]]] = {}
         self._gather()
         self.sheet = Sheet(self.values, world.number("process", "shared_source_correlation"))
-        self.announced = self._announced()
+        if earlier and earlier[1].assumption_names != self.assumption_names:
+            raise ValueError("the world that companies expect has other inputs than the real one")
         f = frame
         self.quarter_ticks = np.array([tick_of(quarter_start(q), f.start) for q in f.quarters])
         self.quarter_days = np.array(
             [(month_ends(first := quarter_start(q), first + timedelta(days=80))[-1] - first).days + 1 for q in f.quarters]
         )
-        self.root_names = [
-            [[f"{company}/{quarter}/{i:02d}" for i in range(ORDINALS)] for quarter in f.quarters] for company in f.companies
-        ]
-        flat = [name for by_quarter in self.root_names for names in by_quarter for name in names]
-        self.root_keys = np.array([entity_key(name) for name in flat], dtype=np.uint64).reshape(
+        self.root_names = np.array(
+            [f"{company}/{quarter}/{i:02d}" for company in f.companies for quarter in f.quarters for i in range(ORDINALS)],
+            dtype=object,
+        )
+        self.root_keys = np.array([entity_key(name) for name in self.root_names], dtype=np.uint64).reshape(
             len(f.companies), len(f.quarters), ORDINALS
         )
-        self.announced_keys = np.array([entity_key(a.name) for a in self.announced], dtype=np.uint64)
+        self.announce(self._announced())
         self.market_words = np.array([market_aspect(m) for m in f.markets], dtype=np.uint64)
         if len(set(self.market_words.tolist())) != len(f.markets):
             raise ValueError("two markets share an aspect key; rename one of them")
@@ -304,30 +437,98 @@ class Sampler:
         """middle of each plan quarter and of those after it, as a year with its fraction"""
         self.supply_positions = np.array([self._supply_position(q) for q in quarters])
         self.long_years = np.array([int(q[:4]) for q in quarters])
+        self.quarters_open = self.long_years > self.reported_until
         self.long_middle = np.array([int(q[:4]) + (int(q[5]) - 0.5) / 4 for q in quarters])
         self.spans = np.array([self._span(int(q[:4])) for q in quarters])
-        self.month_supply = [self._supply_position(quarter_of(day)) for day in f.months]
-        self.month_quarter = [f.quarters.index(quarter_of(day)) for day in f.months]
-        self.budget_keys = np.array(
-            [[entity_key(f"{who}/{q}") for q in quarters] for who in ("all", *f.companies)], dtype=np.uint64
-        )
-        self.pause_keys = np.array([[entity_key(f"{c}/{y}/pause") for y in f.years] for c in f.companies], dtype=np.uint64)
-        self.country_years = np.array([[entity_key(f"{c}/{y}") for c in f.countries] for y in f.years], dtype=np.uint64)
+        self.month_supply = np.array([self._supply_position(quarter_of(day)) for day in f.months])
+        self.month_quarter = np.array([f.quarters.index(quarter_of(day)) for day in f.months])
+        self.month_middle = np.array([day.year + (day.month - 0.5) / 12 for day in f.months])
+        self.supply_year = np.array([int(q[:4]) - 2022 for q in self.supply_quarters])
+        self.past_quarters = sum(int(q[:4]) < f.start.year for q in self.supply_quarters)
+        self.crew_years = np.array(f.years) - self.crew_year
+        self.years_open = np.array([year > self.reported_until for year in f.years])
+        """by year: whether it is not yet reported"""
+        self.group_of = np.array([{"nvidia": 0, "amd": 2}.get(v, 1) for v in f.vendors])[f.vendor_of]
+        """by accelerator: the group of makers for which fleets are stated"""
+        self.merchants = np.array([f.vendors.index(vendor) for vendor in spillovers.MERCHANTS])
+        self.peaks = spillovers.peaks(world, f.accelerators)
         self.closed, self.rationed = closed_markets(world, f), rationed_markets(world, f)
-        self.company_keys = np.array([entity_key(c) for c in f.companies], dtype=np.uint64)
-        self.country_keys = np.array([entity_key(c) for c in f.countries], dtype=np.uint64)
-        self.chip_keys = np.array([entity_key(a) for a in f.accelerators], dtype=np.uint64)
-        self.licence_keys = np.array(
-            [[entity_key(f"licence/{company}/{country}") for country in f.countries] for company in f.companies], dtype=np.uint64
-        )
+        self.at_home = f.market_country == f.home
         self.cases = {
             name: cases_table(world.get("process", parameter, scope=scope), scale)
             for name, (parameter, scope, scale) in CASES.items()
         }
-        self.intervals = [
-            cases_table(world.get("process", "interval_between_phases_days", scope=route.name.lower()), TICKS_PER_DAY)
-            for route in Route
-        ]
+        self.cases_of_projects = np.stack([self.cases[aspect.name.lower()] for aspect in READ_BY_CASES])
+        self.intervals = np.stack(
+            [
+                cases_table(world.get("process", "interval_between_phases_days", scope=route.name.lower()), TICKS_PER_DAY)
+                for route in Route
+            ]
+        )
+        self._applications = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64)
+
+    @property
+    def assumption_names(self) -> tuple[str, ...]:
+        """What the numbers of `quantiles` in `draw` are for, in their order: one uniform number each, in [0, 2**62).
+
+        `table/entity/parameter/scope`: the input's own number, one for all its periods (a whole series is one assumption).
+        `table/*/parameter`: the number that all inputs of the parameter share, because they share sources. An input stands at
+
+            z = sqrt(c) normal(shared) + sqrt(1 - c) normal(own),   c the input `shared_source_correlation`
+
+        of its own distribution. Shares that must sum to one (routes, buyers, parts of construction) have a number each like any other
+        input; they are scaled to their sum once drawn. Inputs without a range have numbers too, which then move nothing, so that
+        the names do not depend on what a scenario supposes.
+        """
+        return self.sheet.names
+
+    def announce(self, projects: list[Announced]) -> None:
+        """Suppose these announced projects, in the order in which companies enter them in their plans."""
+        f = self.frame
+        self.announced = projects
+        self.announced_keys = np.array([entity_key(a.name) for a in projects], dtype=np.uint64)
+        self.announced_names = tuple(a.name for a in projects)
+        self.announced_at = {
+            "company": np.array([a.company for a in projects], dtype=np.int64),
+            "country": np.array([a.country for a in projects], dtype=np.int64),
+            "quarter": np.array([f.quarters.index(quarter_of(a.on)) for a in projects], dtype=np.int64),
+            "tick": np.array([tick_of(a.on, f.start) for a in projects], dtype=np.int64),
+        }
+
+    @cached_property
+    def ring(self) -> Ring:
+        """What is drawn in every replication, by name."""
+        f = self.frame
+        everybody = ("all", *f.companies)
+        companies, chips, countries = (
+            np.array([entity_key(name) for name in names], dtype=np.uint64)
+            for names in (f.companies, f.accelerators, f.countries)
+        )
+        years = np.array([[entity_key(f"{c}/{y}") for c in f.countries] for y in f.years], dtype=np.uint64)
+        licences = np.array([[entity_key(f"licence/{k}/{c}") for c in f.countries] for k in f.companies], dtype=np.uint64)
+        budgets = np.array([[entity_key(f"{who}/{q}") for q in self._long_quarters()] for who in everybody], dtype=np.uint64)
+        pauses = np.array([[entity_key(f"{c}/{y}/pause") for y in f.years] for c in f.companies], dtype=np.uint64)
+        agencies = np.array([entity_key("all")], dtype=np.uint64)
+        filings, applications = np.arange(FILINGS), np.arange(APPLICATIONS)
+        return Ring(
+            {
+                "licence_review": (licences[:, :, None], Aspect.LICENCE_REVIEW, filings),
+                "licence_stop": (licences[:, :, None], Aspect.LICENCE_STOP, filings),
+                "licence_outcome": (licences[:, :, None], Aspect.LICENCE_OUTCOME, filings),
+                "national": (licences, Aspect.NATIONAL_AUTHORISATION, 0),
+                "classification": (chips, Aspect.CLASSIFICATION, 0),
+                "authorisation_time": (companies[:, None], Aspect.AUTHORISATION_TIME, applications),
+                # One vote of the same agencies on the same standard: the draw is common to all companies.
+                "authorisation_outcome": (agencies, Aspect.AUTHORISATION_OUTCOME, applications),
+                "authorisation_kept": (companies, Aspect.AUTHORISATION_KEPT, 0),
+                "deal_time": (countries, Aspect.DEAL_TIME, 0),
+                "power": (years, Aspect.COUNTRY_YEAR_POWER, 0),
+                "construction": (years, Aspect.COUNTRY_YEAR_CONSTRUCTION, 0),
+                "budget": (budgets, Aspect.BUDGET, 0),
+                "pause": (pauses, Aspect.PAUSE, 0),
+                "size": (self.root_keys[:, :, :USUAL_ORDINALS], Aspect.SIZE, 0),
+            }
+        )
 
     # ---- which inputs are drawn, and where they stand in the sheet
 
@@ -335,6 +536,7 @@ class Sampler:
         begin = len(self.values)
         self.values += values
         self.at[name] = np.arange(begin, begin + len(values)).reshape(shape)
+        self._places[name] = slice(begin, begin + len(values)), shape
 
     def _one(self, table: str, parameter: str, entity: str = "world", scope: str = "") -> None:
         self._take(parameter if not scope else f"{parameter}/{scope}", [self.world.get(table, parameter, entity, scope)], ())
@@ -516,6 +718,7 @@ class Sampler:
             self._take(parameter, [w.get("accelerators", parameter, a) for a in f.accelerators], (len(f.accelerators),))
         self.h100e = np.array([h100e_ppm(w.number("accelerators", "dense_8bit_tops", a)) for a in f.accelerators])
         self.watts = np.array([round(w.number("accelerators", "it_power_w", a)) for a in f.accelerators])
+        self.h100e_each = self.h100e / PPM
         on = date(f.start.year - 1, 12, 31).isoformat()
         scopes = ("nvidia", "custom", "amd")
         self._take("held", [w.get("fleets", "h100e_held", c, s, on) for c in f.companies for s in scopes], (len(f.companies), 3))
@@ -585,137 +788,114 @@ class Sampler:
         luck: bool = True,
         rationing: bool = True,
         moved: Moved | None = None,
+        assumption: int | None = None,
+        quantiles: ArrayLike | None = None,
     ) -> Draws:
         """All arrays of one replication. `assumptions=False` or `luck=False` puts that side at its middle, but for inputs `moved`;
-        without `rationing` the published wait for power counts in every market's appeal."""
+        without `rationing` the published wait for power counts in every market's appeal.
+
+        The assumptions are draw number `assumption`, the replication itself unless given, so that several replications may have
+        the same assumptions and other luck; or they stand at `quantiles`, whole numbers in [0, 2**62), one for each of
+        `assumption_names`. Raises ValueError for others.
+        """
         f = self.frame
-        x = self.sheet.draw(seed, replication, assumptions, moved)
-
-        def get(name: str) -> Floats:
-            return x[self.at[name]]
-
-        def chance(entity: Ints | np.ndarray, aspect: int | np.ndarray, attempt: int | np.ndarray = 0) -> Ints:
-            if luck or not np.isscalar(aspect) or aspect in CATEGORIES:
-                return bits(seed, replication, entity, aspect, attempt)
-            return np.full(np.broadcast_shapes(np.shape(entity), np.shape(attempt)), MEDIAN, dtype=np.int64)
-
-        def pairs(entity: np.ndarray, aspect: int, attempt: int | np.ndarray = 0) -> tuple[Ints, Ints]:
-            if luck:
-                return pair(seed, replication, entity, aspect, attempt)
-            middle = np.full(np.broadcast_shapes(entity.shape, np.shape(attempt)), MEDIAN, dtype=np.int64)
-            return middle, middle
-
-        def days(name: str) -> int:
-            return round(float(get(name)) * TICKS_PER_DAY)
-
-        def usd_m(name: str) -> int:
-            return round(float(get(name)) * 1e6)
-
-        def in_ppm(name: str) -> int:
-            return round(float(get(name)) * PPM)
-
-        shares, mix, budgets = self._expected(get, chance)
+        index = replication if assumption is None else assumption
+        given = None if quantiles is None else self._given(quantiles)
 
         def drawn(sheet: Sheet) -> Floats:
-            return sheet.draw(seed, replication, assumptions, moved)
+            return sheet.draw(seed, index, assumptions, moved, given)
 
+        get = self._reader(drawn)
+        chance = Chance(self.ring, seed, replication, luck)
+
+        def days(name: str) -> int:
+            return round(get.one(name) * TICKS_PER_DAY)
+
+        def usd_m(name: str) -> int:
+            return round(get.one(name) * 1e6)
+
+        def in_ppm(name: str) -> int:
+            return round(get.one(name) * PPM)
+
+        shares, mix, it_cost = self._expected(get)
+        budgets = self._budgets(get, it_cost, chance)
         plans = self._plans(get, mix, budgets, chance, drawn)
-        roots = self._projects(get, plans.megawatts, chance)
+        tables = spread_tables(np.append(get("log_sd"), [get.one(name) for name in LOG_SDS]))
+        split = len(READ_BY_SPREAD)
+        of_projects, (of_size, of_power, of_construction) = tables[:split], tables[split:]
+        roots = self._projects(get, plans.megawatts, of_size, chance)
         keys, company, sizes, quarter = roots["key"], roots["company"], roots["mw16"], roots["quarter"]
-        n = len(keys)
 
-        cumulative = np.cumsum(plans.vendors[company, :, quarter], axis=1)
-        vendor = (chance(keys, Aspect.VENDOR)[:, None] >= (cumulative / cumulative[:, -1:] * 2.0**62).astype(np.int64)).sum(
-            axis=1
-        )
-        vendor = np.minimum(vendor, len(f.vendors) - 1)
-
-        route_share = np.cumsum(plans.routes, axis=2)[company, quarter]
-        by_route = route_share / route_share[:, -1:]
-        route = np.minimum((chance(keys, Aspect.ROUTE)[:, None] >= (by_route * 2.0**62).astype(np.int64)).sum(axis=1), 3)
-
-        # What the site is wanted for when it comes online; beyond the last stated year the share rises no further.
-        inference = np.interp(self.middles[self._due(get)[quarter]], self.inference_years, get("inference_share"))
-        workload = np.where(
-            chance(keys, Aspect.WORKLOAD) < (inference * 2.0**62).astype(np.int64), Workload.INFERENCE, Workload.TRAINING
-        )
-
-        spread = np.empty((n, len(Timed)), dtype=np.int64)
-        for timed in Timed:
-            table = spread_table(float(get("log_sd")[timed]))
-            spread[:, timed] = look_up(table, chance(keys, Aspect.SITE_SELECTION + timed))
-        sd = {scope: float(get(f"country_year_luck_log_sd/{scope}")) for scope in ("power", "construction")}
-        luck_power = look_up(spread_table(sd["power"]), chance(self.country_years, Aspect.COUNTRY_YEAR_POWER))
-        luck_construction = look_up(
-            spread_table(sd["construction"]), chance(self.country_years, Aspect.COUNTRY_YEAR_CONSTRUCTION)
-        )
-        onsite = look_up(spread_table(float(get("onsite_spread_log_sd"))), chance(keys, Aspect.ONSITE_POWER))
+        whole = chance.of_projects(keys)
+        spread = _read(of_projects, whole[:split])
+        cases = _read(self.cases_of_projects, whole[split : split + len(READ_BY_CASES)])
+        own = dict(zip((*READ_BY_SPREAD, *READ_BY_CASES), (*spread, *cases), strict=True))
+        vendor, route, workload, tick = self._kinds(get, plans, whole[split + len(READ_BY_CASES) : -1], company, quarter)
 
         median = self._medians(get)
-        deliveries, opening, under_way, fleet = self._chips(get, shares, median)
-        ordered_ahead = round(float(get("chip_commitment_lead_days")) / DAYS_PER_YEAR * 12)
+        arriving = (
+            int(median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]][:, self.at_home].sum()) / self.at_home.sum()
+        )
+        fleets = self._fleets(get)
+        footprint = fleets / fleets.sum(axis=1, keepdims=True)
+        deliveries, opening, under_way, fleet = self._chips(get, shares, float(arriving), footprint)
+        ordered_ahead = round(get.one("chip_commitment_lead_days") / DAYS_PER_YEAR * 12)
         return Draws(
-            names=tuple(roots["name"]),
+            names=roots["names"],
             company=company,
             vendor=vendor,
             route=route,
-            planned=roots["tick"],
+            planned=tick,
             mw16=sizes,
             forced_country=roots["country"],
-            appeal=self._appeal(get, keys, company, workload, median, self.rationed & rationing, chance),
+            appeal=self._appeal(get, keys, company, workload, median, footprint, self.rationed & rationing, chance),
             median=median,
-            spread=spread,
-            luck_power=luck_power,
-            luck_construction=luck_construction,
+            spread=np.ascontiguousarray(spread[: len(STAGES)].T),
+            luck_power=_read(of_power[None], chance("power")),
+            luck_construction=_read(of_construction[None], chance("construction")),
             workload=workload,
-            **self._phases(get, keys, route, sizes, chance),
-            patience=look_up(self.cases["patience"], chance(keys, Aspect.PATIENCE)),
-            patience_power=look_up(self.cases["patience_power"], chance(keys, Aspect.PATIENCE_POWER)),
-            optimism=round(float(get("optimism_of_own_date")) * FACTOR_ONE),
-            security=look_up(self.cases["security"], chance(keys, Aspect.SECURITY)),
-            **self._licences(get, pairs, luck),
-            authorisation_time=chance(self.company_keys[:, None], Aspect.AUTHORISATION_TIME, np.arange(APPLICATIONS)),
-            # One vote of the same agencies on the same standard: the draw is common to all companies.
-            authorisation_outcome=np.tile(
-                chance(np.array([entity_key("all")], dtype=np.uint64), Aspect.AUTHORISATION_OUTCOME, np.arange(APPLICATIONS)),
-                (len(f.companies), 1),
-            ),
+            **self._phases(get, route, sizes, own, whole[-1]),
+            patience=own[Aspect.PATIENCE],
+            patience_power=own[Aspect.PATIENCE_POWER],
+            optimism=round(get.one("optimism_of_own_date") * FACTOR_ONE),
+            security=own[Aspect.SECURITY],
+            **self._licences(get, chance),
+            authorisation_time=chance("authorisation_time"),
+            authorisation_outcome=np.tile(chance("authorisation_outcome"), (len(f.companies), 1)),
             authorisation_kept=_exponential(
-                chance(self.company_keys, Aspect.AUTHORISATION_KEPT),
-                DAYS_PER_YEAR * TICKS_PER_DAY / max(float(get("authorisation_revocation_probability")), 1e-9),
+                chance("authorisation_kept"),
+                DAYS_PER_YEAR * TICKS_PER_DAY / max(get.one("authorisation_revocation_probability"), 1e-9),
             ),
-            deal_time=chance(self.country_keys, Aspect.DEAL_TIME),
+            deal_time=chance("deal_time"),
             deliveries=deliveries,
-            offered=self._offered(deliveries, ordered_ahead, median, drawn),
+            offered=self._offered(deliveries, ordered_ahead, drawn),
             commitment_months=ordered_ahead,
             chip_money=self._chip_money(get, budgets),
-            stock_ahead=round(float(get("stock_bound_months")) * DAYS_PER_YEAR / 12 * TICKS_PER_DAY),
+            stock_ahead=round(get.one("stock_bound_months") * DAYS_PER_YEAR / 12 * TICKS_PER_DAY),
             **self._scarce(get),
-            bridge_lead=days("onsite_time_to_power_days") * onsite >> FRACTION_BITS,
+            bridge_lead=days("onsite_time_to_power_days") * own[Aspect.ONSITE_POWER] >> FRACTION_BITS,
             bridge_trigger=days("bridge_if_power_later_days"),
             front_load_before=days("front_load_before_days"),
             front_load_ready=days("front_load_ready_days"),
-            licence_validity=round(float(get("licence_validity_years")) * DAYS_PER_YEAR * TICKS_PER_DAY),
+            licence_validity=round(get.one("licence_validity_years") * DAYS_PER_YEAR * TICKS_PER_DAY),
             licence_forecast=days("licence_forecast_days"),
             let_after=days("let_to_other_use_days"),
-            value_usd=round(float(get("revenue_per_gw_year")) * 1e6 / DAYS_PER_YEAR / MW_SIXTEENTHS),
+            value_usd=round(get.one("revenue_per_gw_year") * 1e6 / DAYS_PER_YEAR / MW_SIXTEENTHS),
             recovery_ppm=in_ppm("sunk_cost_recovery"),
             opening_stock=opening,
             under_way=under_way,
-            under_way_ticks=int(
-                median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]].sum(axis=0)[f.market_country == f.home].mean()
-            ),
+            under_way_ticks=int(arriving),
             fleet_chips=fleet,
             route_factor=self._route_factors(get),
             interconnection_lead=days("interconnection_lead_days"),
             filing_lead=days("licence_filing_lead_days"),
             smallest_share_ppm=in_ppm("smallest_acceptable_share"),
-            largest_filings=int(get("largest_filings")),
-            largest_hop=min(int(get("largest_successors")), HOPS - 1),
-            choice_training=round(float(get("choice_training_wait_multiple")) * FACTOR_ONE),
+            largest_filings=int(get.one("largest_filings")),
+            largest_hop=min(int(get.one("largest_successors")), HOPS - 1),
+            choice_training=round(get.one("choice_training_wait_multiple") * FACTOR_ONE),
             shell_ahead=days("shell_ahead_of_power_days"),
-            planning_horizon=round(float(get("planning_horizon_years")) * DAYS_PER_YEAR * TICKS_PER_DAY),
-            choice_per_year=round(float(get("choice_log_per_year_of_wait")) * SCORE_ONE),
+            planning_horizon=round(get.one("planning_horizon_years") * DAYS_PER_YEAR * TICKS_PER_DAY),
+            choice_per_year=round(get.one("choice_log_per_year_of_wait") * SCORE_ONE),
             price_usd=np.rint(get("price_usd")).astype(np.int64),
             it_overhead_ppm=round(PPM / self._chip_share(get)),
             shell_usd_per_mw=np.rint(get("construction_cost") * 1e6).astype(np.int64),
@@ -724,239 +904,234 @@ class Sampler:
             application_usd=usd_m("internal_cost_per_application"),
             authorisation_usd=usd_m("application_cost"),
             security_ppm=in_ppm("uplift_share_of_construction"),
-            opex_usd_per_mw=np.rint(self._energy_usd(get) + float(get("opex_non_energy")) * 1e6).astype(np.int64),
+            opex_usd_per_mw=np.rint(self._energy_usd(get) + get.one("opex_non_energy") * 1e6).astype(np.int64),
             rent_usd_per_mw=usd_m("leased_shell_rent"),
             bridge_usd_per_mwh=self._bridge_usd(get),
             load_factor_ppm=in_ppm("annual_load_factor"),
             design_ratio_ppm=in_ppm("power_design_ratio"),
             freight_ppm=in_ppm("freight_share_of_chip_price"),
-            idle_chip_ppm=round(
-                (float(get("discount_rate_real")) / 100 + float(get("warehouse_cost_share_of_chip_price"))) * PPM
-            ),
-            discount_ppm=round(float(get("discount_rate_real")) / 100 * PPM),
+            idle_chip_ppm=round((get.one("discount_rate_real") / 100 + get.one("warehouse_cost_share_of_chip_price")) * PPM),
+            discount_ppm=round(get.one("discount_rate_real") / 100 * PPM),
             china=self._china(get),
-            after_run=spillovers.after_run(get, self.world, f.accelerators),
+            after_run=spillovers.after_run(get, self.peaks),
         )
+
+    def _given(self, quantiles: ArrayLike) -> Ints:
+        """Uniform numbers from outside, checked."""
+        given, names = np.asarray(quantiles), self.assumption_names
+        if given.shape != (len(names),) or given.dtype.kind not in "iu":
+            raise ValueError(f"quantiles must be {len(names)} whole numbers, one for each of `assumption_names`")
+        if given.min() < 0 or given.max() >= 1 << BITS:
+            raise ValueError(f"quantiles must lie in [0, 2**{BITS})")
+        return given.astype(np.int64)
 
     # ---- phases, licences, scarce capacity
 
-    def _phases(self, get: Get, keys: np.ndarray, route: Ints, sizes: Ints, chance: Chance) -> dict[str, Any]:
+    def _phases(self, get: Inputs, route: Ints, sizes: Ints, own: dict[Aspect, Ints], interval: Ints) -> dict[str, Any]:
         """Each project cut into phases, when their shells and tranches of power follow, and the campus it may found.
 
         The first phase has the size of a first phase (of an expansion: of an increment), those after it that of an increment,
-        the last one what is left. Sizes and the interval are ranges of cases, so all of their range is luck.
+        the last one what is left. Sizes and the interval are ranges of cases, so all of their range is luck. `own` holds what is
+        read from tables for each project, `interval` the uniform integers of the interval.
         """
-        to_it = MW_SIXTEENTHS / float(get("power_design_ratio")) / FACTOR_ONE
-        least = max(float(get("smallest_project_mw_it")) * MW_SIXTEENTHS, 1.0)
+        from simulator.streams import phases
 
-        def size(name: str, aspect: Aspect) -> Ints:
-            return np.rint(np.maximum(look_up(self.cases[name], chance(keys, aspect)) * to_it, least)).astype(np.int64)
+        to_it = MW_SIXTEENTHS / get.one("power_design_ratio") / FACTOR_ONE
+        by_project, by_phase = np.empty((2, len(route)), dtype=np.int64), np.empty((3, len(route), PHASES), dtype=np.int64)
+        phases(
+            route,
+            sizes,
+            (own[Aspect.FIRST_PHASE], own[Aspect.PHASE_INCREMENT], own[Aspect.CAMPUS_SIZE], interval),
+            self.intervals,
+            to_it,
+            max(get.one("smallest_project_mw_it") * MW_SIXTEENTHS, 1.0),
+            get.one("single_phase_below_first_phases"),
+            (
+                max(round(get.one("energisation_tranche_mw_facility") * to_it * FACTOR_ONE), 1),
+                round(get.one("energisation_tranche_interval_days") * TICKS_PER_DAY),
+            ),
+            get.one("campus_size_median_mw_facility") * to_it,
+            by_project,
+            by_phase,
+        )
+        return dict(
+            zip(("phases", "campus_mw16", "phase_mw16", "shell_offset", "power_offset"), (*by_project, *by_phase), strict=True)
+        )
 
-        step = size("phase_increment", Aspect.PHASE_INCREMENT)
-        first = np.where(route == Route.EXPANSION, step, size("first_phase", Aspect.FIRST_PHASE))
-        whole = sizes < first * float(get("single_phase_below_first_phases"))
-        first = np.where(whole, sizes, np.minimum(first, sizes))
-        rest = sizes - first
-        later = np.where(rest > 0, np.clip(np.rint(rest / step), 1, PHASES - 1), 0).astype(np.int64)
-        f = np.arange(PHASES)
-        phase = np.where(f < later[:, None], step[:, None], 0)
-        phase[:, 0] = first
-        inner = np.maximum(later - 1, 0)
-        at = np.nonzero(later)[0]
-        phase[at, later[at]] = (rest - inner * step)[at]
-
-        u = chance(keys, Aspect.PHASE_INTERVAL)
-        interval = np.choose(route, [look_up(table, u) for table in self.intervals])
-        tranche = max(round(float(get("energisation_tranche_mw_facility")) * to_it * FACTOR_ONE), 1)
-        between = round(float(get("energisation_tranche_interval_days")) * TICKS_PER_DAY)
-        ends = np.cumsum(phase, axis=1)
-        grown = look_up(spread_table(float(get("campus_size_log_sd"))), chance(keys, Aspect.CAMPUS_SIZE))
-        campus = np.rint(float(get("campus_size_median_mw_facility")) * to_it * grown).astype(np.int64)
-        return {
-            "phases": later + 1,
-            "phase_mw16": phase,
-            "shell_offset": interval[:, None] * f,
-            "power_offset": (ends - phase) // tranche * between,
-            "campus_mw16": np.maximum(campus, sizes),
-        }
-
-    def _licences(self, get: Get, pairs: Pairs, luck: bool) -> dict[str, Any]:
+    def _licences(self, get: Inputs, chance: Chance) -> dict[str, Any]:
         """Everything the licensing office decides by: its staff, the applications of others, and each company's own luck.
 
         Drawn work, reviewers and applications move the load of the office. Where the applications of others alone would overload
         it for good, and not already at the middle of these inputs, there are more reviewers.
         """
-        work = float(get("licence_review_work_days"))
-        yearly = float(get("licence_applications_per_year"))
-        most = max(float(get("licence_review_most_utilisation")), self.office_load)
+        work = get.one("licence_review_work_days")
+        yearly = get.one("licence_applications_per_year")
+        most = max(get.one("licence_review_most_utilisation"), self.office_load)
         needed = yearly * work / DAYS_PER_YEAR / most
-        filing = np.arange(FILINGS)
-        own_work, clock = pairs(self.licence_keys[:, :, None], Aspect.LICENCE_REVIEW, filing)
-        stop, stop_length = pairs(self.licence_keys[:, :, None], Aspect.LICENCE_STOP, filing)
-        outcome, refile = pairs(self.licence_keys[:, :, None], Aspect.LICENCE_OUTCOME, filing)
+        own_work, clock = chance.pair("licence_review")
+        stop, stop_length = chance.pair("licence_stop")
+        outcome, refile = chance.pair("licence_outcome")
 
         # From a year before the start; without luck every gap is the median one, ln 2, so that there are more of them.
         years = (self.frame.end - self.frame.start).days / DAYS_PER_YEAR + 1
-        cases = yearly * years * OFFICE_GROWTH / (1.0 if luck else np.log(2))
-        block = np.arange(int(cases + 6 * np.sqrt(cases)) + 20)
-        office = np.array([entity_key(f"office/{i}") for i in range(int(block[-1]) // OFFICE_BLOCK + 1)], dtype=np.uint64)
-        gaps, others = pairs(office[block // OFFICE_BLOCK], Aspect.OFFICE, block % OFFICE_BLOCK)
+        cases = yearly * years * OFFICE_GROWTH / (1.0 if chance.luck else float(np.log(2)))
+        gaps, others = chance.applications(*self._office(int(cases + 6 * math.sqrt(cases)) + 20))
 
-        needs, length = pairs(self.chip_keys, Aspect.CLASSIFICATION)
-        needed_below = threshold(float(get("classification_needed_probability")))
-        classified = np.where(needs < needed_below, look_up(self.cases["classification"], length), 0)
-        national, granted = pairs(self.licence_keys, Aspect.NATIONAL_AUTHORISATION)
+        needs, length = chance.pair("classification")
+        needed_below = threshold(get.one("classification_needed_probability"))
+        classified = np.where(needs < needed_below, _read(self.cases["classification"][None], length), 0)
+        national, granted = chance.pair("national")
         return {
-            "refile": look_up(self.cases["refile"], refile),
+            "refile": _read(self.cases["refile"][None], refile),
             "licence_work": _exponential(own_work, work * TICKS_PER_DAY),
             "licence_clock": clock,
             "licence_stop": stop,
             "licence_stop_length": stop_length,
             "licence_outcome": outcome,
-            "reviewers": max(round(float(get("licence_reviewers_effective"))), int(np.ceil(needed)), 1),
+            "reviewers": max(round(get.one("licence_reviewers_effective")), math.ceil(needed), 1),
             "office_gaps": _exponential(gaps, FACTOR_ONE),
             "office_work": _exponential(others, work * TICKS_PER_DAY),
-            "office_factor": round(yearly / float(get("licence_applications_reference")) * FACTOR_ONE),
+            "office_factor": round(yearly / get.one("licence_applications_reference") * FACTOR_ONE),
             "classification": np.tile(classified, (len(self.frame.companies), 1)),
             "nveu_time": national,
             "nveu_outcome": granted,
         }
 
-    def _scarce(self, get: Get) -> dict[str, Any]:
-        """What is handed out: grid connections of the rationed markets, construction capacity, on-site generation."""
-        f = self.frame
-        to_it = MW_SIXTEENTHS / float(get("power_design_ratio"))
-        yearly = np.maximum(get("grid_mw_per_year") * float(get("grid_share_of_four")) * to_it, 1e-3)
-        published = get("grid_connection_days")
-        works = np.minimum(float(get("grid_works_days")), published)
-        # A newcomer waits for the backlog and then for its own connection; for one of the middle size that is the published time.
-        own = float(get("project_size_median_mw_facility")) * to_it / yearly * DAYS_PER_YEAR
-        growth = 1 + float(get("concurrent_construction_growth"))
-        years = np.array(f.years) - self.crew_year
-        crews = get("crews")[None] * growth ** years[:, None] * to_it
+    def _office(self, applications: int) -> tuple[Keys, Keys]:
+        """Keys of the first applications of others; more of them are made when asked for the first time."""
+        keys, words = self._applications
+        if len(keys) < applications:
+            block = np.arange(applications)
+            office = np.array([entity_key(f"office/{i}") for i in range(applications // OFFICE_BLOCK + 1)], dtype=np.uint64)
+            keys, words = self._applications = office[block // OFFICE_BLOCK], counter_word(Aspect.OFFICE, block % OFFICE_BLOCK)
+        return keys[:applications], words[:applications]
 
-        month = np.array([day.year + (day.month - 0.5) / 12 for day in f.months])
+    def _scarce(self, get: Inputs) -> dict[str, Any]:
+        """What is handed out: grid connections of the rationed markets, construction capacity, on-site generation."""
+        to_it = MW_SIXTEENTHS / get.one("power_design_ratio")
+        yearly = np.maximum(get("grid_mw_per_year") * get.one("grid_share_of_four") * to_it, 1e-3)
+        published = get("grid_connection_days")
+        works = np.minimum(get.one("grid_works_days"), published)
+        # A newcomer waits for the backlog and then for its own connection; for one of the middle size that is the published time.
+        own = get.one("project_size_median_mw_facility") * to_it / yearly * DAYS_PER_YEAR
+        growth = 1 + get.one("concurrent_construction_growth")
+        crews = get("crews")[None] * growth ** self.crew_years[:, None] * to_it
         return {
             "grid_ticks": np.rint(DAYS_PER_YEAR * TICKS_PER_DAY / yearly).astype(np.int64),
             "grid_backlog": np.rint(np.maximum(published - own, 0.0) * TICKS_PER_DAY).astype(np.int64),
             "grid_works": np.rint(works * TICKS_PER_DAY).astype(np.int64),
             "crew_limit": np.rint(crews).astype(np.int64),
-            "bridge_supply": _whole(self._onsite_mw(get, month) / 12 * to_it),
+            "bridge_supply": _whole(self._onsite_mw(get, self.month_middle) / 12 * to_it),
         }
 
-    def _onsite_mw(self, get: Get, when: Floats) -> Floats:
+    def _onsite_mw(self, get: Inputs, when: Floats) -> Floats:
         """On-site generation that reaches the four companies, facility MW a year, at points in time (calendar years): equipment
         worldwide grows as between the stated years, before and after them too."""
         supply, stated = np.log(get("onsite_supply")), self.onsite_years
         slope = (supply[-1] - supply[0]) / (stated[-1] - stated[0])
         outside = np.minimum(when - stated[0], 0) + np.maximum(when - stated[-1], 0)
-        return np.exp(np.interp(when, stated, supply) + slope * outside) * float(get("onsite_supply_share_to_four"))
+        return np.exp(np.interp(when, stated, supply) + slope * outside) * get.one("onsite_supply_share_to_four")
 
-    def _power_expected(self, get: Get) -> Floats:
+    def _fleets(self, get: Inputs) -> Floats:
+        """(K, C) share of each company's fleet that stands in each country; a company's need not sum to one."""
+        fleets = np.zeros((len(self.frame.companies), len(self.frame.countries)))
+        fleets[self.fleet_pairs[:, 0], self.fleet_pairs[:, 1]] = get("fleet_share")
+        return fleets
+
+    def _power_expected(self, get: Inputs) -> Floats:
         """(long quarters,) IT MW for which the four companies together can expect power in a quarter, grid and on-site.
 
         Grid where they build: that of the home country, and abroad in the proportion of their fleets, not all there is anywhere.
         """
-        fleets = np.zeros((len(self.frame.companies), len(self.frame.countries)))
-        fleets[self.fleet_pairs[:, 0], self.fleet_pairs[:, 1]] = get("fleet_share")
+        fleets = self._fleets(get)
         at_home = (fleets[:, self.frame.home] / fleets.sum(axis=1)).mean()
-        home = get("grid_mw_per_year")[self.frame.market_country == self.frame.home].sum()
-        grid = home / max(at_home, 1e-9) * float(get("grid_share_of_four"))
-        return (grid + self._onsite_mw(get, self.long_middle)) / float(get("power_design_ratio")) / 4
+        home = get("grid_mw_per_year")[self.at_home].sum()
+        grid = home / max(at_home, 1e-9) * get.one("grid_share_of_four")
+        return (grid + self._onsite_mw(get, self.long_middle)) / get.one("power_design_ratio") / 4
 
     # ---- costs
 
-    def _energy_usd(self, get: Get) -> Floats:
+    def _energy_usd(self, get: Inputs) -> Floats:
         """(M,) USD a year for the energy of a MW of IT, at the average load and the country's annual PUE."""
-        hours = DAYS_PER_YEAR * 24 * float(get("annual_load_factor"))
+        hours = DAYS_PER_YEAR * 24 * get.one("annual_load_factor")
         return get("electricity_price") * get("pue")[self.frame.market_country] * hours
 
-    def _bridge_usd(self, get: Get) -> int:
+    def _bridge_usd(self, get: Inputs) -> int:
         """Thousandths of a USD by which a MWh of gas engines is dearer than the grid of the median home market."""
-        grid = float(np.median(get("electricity_price")[self.frame.market_country == self.frame.home]))
-        return round(max(float(get("onsite_cost/engine")) - grid, 0.0) * 1000)
+        grid = _median(get("electricity_price")[self.at_home])
+        return round(max(get.one("onsite_cost/engine") - grid, 0.0) * 1000)
 
-    def _china(self, get: Get) -> spillovers.ChinaPaths:
+    def _china(self, get: Inputs) -> spillovers.ChinaPaths:
         """China's compute in this replication, apart from what the law of a scenario changes."""
-        merchants = [self.frame.vendors.index(vendor) for vendor in spillovers.MERCHANTS]
-        merchant = get("shipped")[merchants][:, self.month_supply].sum(axis=0) / 3
+        merchant = get("shipped")[self.merchants][:, self.month_supply].sum(axis=0) / 3
         past, ahead = self.per_past_chip, self.per_chip
         return spillovers.paths(get, self.china_inputs, self.frame.months, merchant, ahead, past, self.exported)
 
-    def _chip_share(self, get: Get) -> float:
-        return max(1.0 - float(get("network_share_of_it_capex")) - float(get("server_share_of_it_capex")), self.least_chip_share)
+    def _chip_share(self, get: Inputs) -> float:
+        return max(1.0 - get.one("network_share_of_it_capex") - get.one("server_share_of_it_capex"), self.least_chip_share)
 
-    def _shares_bought(self, get: Get) -> Floats:
-        """(K, V, supply quarters) share of each vendor's output that each company takes; a vendor's shares never exceed one."""
-        f = self.frame
-        by_year = np.zeros((len(f.companies), len(f.vendors), 10))
-        by_year[self.bought_pairs[:, 0], self.bought_pairs[:, 1]] = get("bought")
-        by_year /= np.maximum(by_year.sum(axis=0, keepdims=True), 1.0)
-        return by_year[:, :, np.array([int(q[:4]) - 2022 for q in self.supply_quarters])]
+    def _expected(self, get: Inputs) -> tuple[Floats, Floats, Floats]:
+        """Shares bought (K, V, supply quarters), MW of each vendor's chips by company (K, V, plan quarters and more) and USD for a MW
+        of IT in that mix (K, the same quarters): what this world gives."""
+        from simulator.streams import expected
 
-    def _mix(self, get: Get, shares: Floats) -> tuple[Floats, Floats]:
-        """MW by (company, vendor, plan quarter) implied by deliveries, and watts per h100e by (vendor, supply quarter)."""
         f = self.frame
-        watts_per_h100e = np.zeros((len(f.vendors), len(self.supply_quarters)))
-        np.add.at(watts_per_h100e, f.vendor_of, self.generation * (get("it_power_w") / (self.h100e / PPM))[:, None])
-        megawatts = shares * (get("shipped") * watts_per_h100e / 1e6)[None]
-        return megawatts[:, :, self.supply_positions], watts_per_h100e
+        shares = np.empty((len(f.companies), len(f.vendors), len(self.supply_quarters)))
+        mix, it_cost = np.empty((*shares.shape[:2], len(self.middles))), np.empty((len(f.companies), len(self.middles)))
+        expected(
+            get("bought"),
+            self.bought_pairs,
+            self.supply_year,
+            get("shipped"),
+            self.generation,
+            f.vendor_of,
+            (get("it_power_w"), get("price_usd"), self.h100e_each),
+            self.supply_positions,
+            self._chip_share(get),
+            shares,
+            mix,
+            it_cost,
+        )
+        return shares, mix, it_cost
 
     def _long_quarters(self) -> list[str]:
         """Plan quarters and three years more: money and chips arrive a lead after the plan."""
         last = self.frame.years[-1]
         return self.frame.quarters + [f"{y}Q{q}" for y in range(last + 1, last + 4) for q in (1, 2, 3, 4)]
 
-    def _budgets(self, get: Get, mix: Floats, watts_per_h100e: Floats, chance: Chance) -> Budgets:
-        """What companies have for AI, and what a MW of IT costs them, by quarter (real USD)."""
-        f = self.frame
+    def _budgets(self, get: Inputs, it_cost: Floats, chance: Chance) -> Budgets:
+        """What companies have for AI, and what a MW costs them, by quarter (real USD)."""
         money = get("capex_total") * get("share_capex_ai") * 1e9
-        years = np.arange(2019, 2032)
-        money = money / (1 + float(get("inflation"))) ** (years - BASE_YEAR)
-        path = np.stack([np.interp(self.middles, years + 0.5, row) for row in money]) / 4
+        money = money / (1 + get.one("inflation")) ** (STATED_YEARS - BASE_YEAR)
+        path = np.array([np.interp(self.middles, STATED_YEARS + 0.5, row) for row in money]) / 4
 
         # Persistent revisions, part common to all companies, from the first quarter that is not a reported number.
-        open_from = self.long_years > self.reported_until
-        z = normal(chance(self.budget_keys, Aspect.BUDGET))
-        common = float(get("budget_revision_common_share"))
-        step = np.sqrt(common) * z[:1] + np.sqrt(1 - common) * z[1:]
-        revised = np.exp(np.cumsum(float(get("budget_revision_sd_quarterly")) * step * open_from, axis=1))
+        z = normal(chance("budget"))
+        common = get.one("budget_revision_common_share")
+        step = math.sqrt(common) * z[:1] + math.sqrt(1 - common) * z[1:]
+        revised = np.exp(np.cumsum(get.one("budget_revision_sd_quarterly") * step * self.quarters_open, axis=1))
 
-        # Cost per MW of IT, bottom-up by the mix of vendors and generations.
-        a_share = self.generation * (get("it_power_w") / (self.h100e / PPM))[:, None]
-        price = np.zeros_like(watts_per_h100e)
-        np.add.at(price, f.vendor_of, a_share * (get("price_usd") / get("it_power_w"))[:, None])
-        per_mw = price / np.maximum(watts_per_h100e, 1e-9) * 1e6 / self._chip_share(get)
-        weight = mix / np.maximum(mix.sum(axis=1, keepdims=True), 1e-12)
-        it_cost = (weight * per_mw[:, self.supply_positions][None]).sum(axis=1)
         route = get("route_share") / get("route_share").sum(axis=2, keepdims=True)
-        shell = (1 - route[:, self.spans, Route.LEASED]) * float(get("capex_construction")) * 1e6
+        shell = (1 - route[:, self.spans, Route.LEASED]) * get.one("capex_construction") * 1e6
         return Budgets(path, revised, it_cost, shell)
 
-    def _chip_money(self, get: Get, budgets: Budgets) -> Ints:
+    def _chip_money(self, get: Inputs, budgets: Budgets) -> Ints:
         """(T, K) thousands of USD a month for chips, servers and network: of the budget as revised by then, and what is borrowed
         or prepaid on top, the share that the cost of a MW gives to IT."""
         share = budgets.it_cost / (budgets.it_cost + budgets.shell)
-        money = budgets.path * budgets.revised * share * float(get("financing_over_ai_budget"))
+        money = budgets.path * budgets.revised * share * get.one("financing_over_ai_budget")
         return _whole(money[:, self.month_quarter].T / 3 / 1000)
 
-    def _expected(self, get: Get, chance: Chance) -> tuple[Floats, Floats, Budgets]:
-        """Shares bought, MW of each vendor's chips by company, and budgets: what this world gives, by quarter."""
-        shares = self._shares_bought(get)
-        mix, watts_per_h100e = self._mix(get, shares)
-        return shares, mix, self._budgets(get, mix, watts_per_h100e, chance)
-
-    def _reader(self, drawn: Callable[[Sheet], Floats]) -> Get:
+    def _reader(self, drawn: Callable[[Sheet], Floats]) -> Inputs:
         """Inputs of this world by name, in the replication that `drawn` plays."""
-        x = drawn(self.sheet)
-        return lambda name: x[self.at[name]]
+        return Inputs(drawn(self.sheet), self._places)
 
-    def _due(self, get: Get) -> Ints:
+    def _due(self, get: Inputs) -> Ints:
         """(plan quarters,) the quarter in which what is planned in each should come online."""
         last = len(self.middles) - 1
-        return np.minimum(np.arange(len(self.frame.quarters)) + round(float(get("nominal_lead_quarters"))), last)
+        return np.minimum(np.arange(len(self.frame.quarters)) + round(get.one("nominal_lead_quarters")), last)
 
-    def _plans(self, get: Get, mix: Floats, budgets: Budgets, chance: Chance, drawn: Callable[[Sheet], Floats]) -> Plans:
+    def _plans(self, get: Inputs, mix: Floats, budgets: Budgets, chance: Chance, drawn: Callable[[Sheet], Floats]) -> Plans:
         """What companies plan: by this world, but before the day on which they learn of it by the one they expect until then.
 
         `drawn` gives the inputs of a sheet in this replication.
@@ -969,45 +1144,44 @@ class Sampler:
             return own
         learnt, before = self.earlier
         get_before = before._reader(drawn)
-        _, mix, budgets = before._expected(get_before, chance)
+        _, mix, it_cost = before._expected(get_before)
+        budgets = before._budgets(get_before, it_cost, chance)
         known = np.array([quarter_start(q) >= learnt for q in self.frame.quarters])
         return before._plans(get_before, mix, budgets, chance, drawn).until(known, own)
 
-    def _offered(self, deliveries: Ints, ordered_ahead: int, median: Ints, drawn: Callable[[Sheet], Floats]) -> Ints | None:
+    def _offered(self, deliveries: Ints, ordered_ahead: int, drawn: Callable[[Sheet], Floats]) -> Ints | None:
         """(T, K, A) chips offered when they are ordered, so many months ahead: what is ordered before companies learn of a change is
         what they expect until then. None where nothing is unforeseen."""
         if self.earlier is None:
             return None
         learnt, before = self.earlier
         get_before = before._reader(drawn)
-        theirs = before._chips(get_before, before._shares_bought(get_before), median)[0]
-        theirs = theirs if (still := before._offered(theirs, ordered_ahead, median, drawn)) is None else still
+        theirs = before._deliveries(get_before, before._expected(get_before)[0])[1]
+        theirs = theirs if (still := before._offered(theirs, ordered_ahead, drawn)) is None else still
         month = np.array([day.year * 12 + day.month for day in self.frame.months]) - ordered_ahead
         return np.where((month >= learnt.year * 12 + learnt.month)[:, None, None], deliveries, theirs)
 
-    def _planned_mw(self, get: Get, mix: Floats, budgets: Budgets, chance: Chance) -> Floats:
+    def _planned_mw(self, get: Inputs, mix: Floats, budgets: Budgets, chance: Chance) -> Floats:
         """(K, plan quarters) MW of IT planned: the AI budget then expected for one lead later over the company's own cost per MW,
         but not far above the chips and the power expected by then."""
         f = self.frame
-        lead = round(float(get("nominal_lead_quarters")))
+        lead = round(get.one("nominal_lead_quarters"))
         plans = len(f.quarters)
         due = slice(lead, lead + plans)
         # Later revisions are not known yet. No company plans far more shells than it can expect chips for.
         budget = budgets.path[:, due] * budgets.revised[:, :plans]
-        expected = mix.sum(axis=1) * float(get("plan_over_expected_chips"))
+        expected = mix.sum(axis=1) * get.one("plan_over_expected_chips")
         planned = np.minimum(budget / (budgets.it_cost + budgets.shell)[:, due], expected[:, due])
         # Nor far more than all together can expect power for; what is too much is cut in proportion.
-        power = self._power_expected(get)[due] * float(get("plan_over_expected_power"))
+        power = self._power_expected(get)[due] * get.one("plan_over_expected_power")
         planned *= np.minimum(power / np.maximum(planned.sum(axis=0), 1e-9), 1.0)
 
-        # Rare pauses: nothing is planned for a while, and what was due follows over as long again.
-        years_of = self.long_years[:plans]
-        pauses = chance(self.pause_keys, Aspect.PAUSE) < threshold(float(get("pause_probability")))
-        pauses &= np.array([year > self.reported_until for year in f.years])[None]  # the past is known
-        length = max(round(float(get("pause_duration_days")) / (DAYS_PER_YEAR / 4)), 1)
+        # Rare pauses: nothing is planned for a while, and what was due follows over as long again. The past is known.
+        pauses = (chance("pause") < threshold(get.one("pause_probability"))) & self.years_open
+        length = max(round(get.one("pause_duration_days") / (DAYS_PER_YEAR / 4)), 1)
         out = planned.copy()
         for k, y in zip(*np.nonzero(pauses), strict=True):
-            first = int(np.argmax(years_of == f.years[y]))
+            first = int(np.argmax(self.long_years[:plans] == f.years[y]))
             again = min(first + length, plans - 1)
             after = slice(again, min(again + length, plans))
             out[k, after] += out[k, first:again].sum() / (after.stop - after.start)
@@ -1023,91 +1197,78 @@ class Sampler:
             return 0
         return self.supply_quarters.index(quarter) if quarter in self.supply_quarters else len(self.supply_quarters) - 1
 
-    def _projects(self, get: Get, planned_mw: Floats, chance: Chance) -> dict[str, np.ndarray]:
-        """Planned MW cut into clusters: announced ones first, then sizes from the size distribution until the plan is used."""
-        f = self.frame
-        ratio = float(get("power_design_ratio"))
-        largest = float(get("largest_project_mw_facility")) / ratio
-        smallest = float(get("smallest_project_mw_it"))
-        median = float(get("project_size_median_mw_facility")) / ratio
-        table = spread_table(float(get("project_size_log_sd")))
+    def _projects(self, get: Inputs, planned_mw: Floats, spread: Ints, chance: Chance) -> dict[str, Any]:
+        """Planned MW cut into clusters: announced ones first, then sizes from the size distribution (with this `spread` table) until
+        the plan is used."""
+        from simulator.streams import cut
 
-        def sizes(keys: np.ndarray) -> Floats:
-            return np.clip(median * look_up(table, chance(keys, Aspect.SIZE)) / FACTOR_ONE, smallest, largest)
-
-        usual = sizes(self.root_keys[:, :, :USUAL_ORDINALS])
+        at = self.announced_at
+        ratio = get.one("power_design_ratio")
+        smallest, largest = get.one("smallest_project_mw_it"), get.one("largest_project_mw_facility") / ratio
+        median = get.one("project_size_median_mw_facility") / ratio
 
         plans = planned_mw.copy()
-        announced_it = np.array([a.facility_mw / facility_mw(1.0, ratio) for a in self.announced])
-        due = np.array([f.quarters.index(quarter_of(a.on)) for a in self.announced], dtype=np.int64)
-        for a, it, q in zip(self.announced, announced_it, due, strict=True):
-            plans[a.company, q] -= it  # a plan larger than the quarter's eats into the next ones
-        cumulative = np.maximum.accumulate(np.maximum(np.cumsum(plans, axis=1), 0.0), axis=1)
-        rows: dict[str, list[np.ndarray]] = {name: [] for name in ("key", "company", "quarter", "mw16", "ordinal")}
-        carried = np.zeros(len(f.companies))
-        for q in range(len(f.quarters)):
-            room = cumulative[:, q] - (cumulative[:, q - 1] if q else 0.0) + carried
-            size = usual[:, q]
-            ends = np.cumsum(size, axis=1)
-            if (ends[:, -1] <= room).any():
-                size = sizes(self.root_keys[:, q])
-                ends = np.cumsum(size, axis=1)
-            whole = ends <= room[:, None]
-            built = np.where(whole, size, 0.0)
-            left = room - built.sum(axis=1)
-            last = whole.sum(axis=1)
-            fits = (left >= smallest) & (last < ORDINALS)
-            built[np.nonzero(fits)[0], last[fits]] = left[fits]  # the last cluster takes what is left
-            carried = np.where(fits, 0.0, left)  # too little for a cluster, or more than a quarter can start
-            k, i = np.nonzero(built)
-            rows["key"].append(self.root_keys[k, q, i])
-            rows["company"].append(k)
-            rows["quarter"].append(np.full(len(k), q))
-            rows["ordinal"].append(i)
-            rows["mw16"].append(np.rint(built[k, i] * 16).astype(np.int64))
-        joined = {name: np.concatenate(parts) for name, parts in rows.items()}
-        names = [a.name for a in self.announced] + [
-            self.root_names[k][q][i]
-            for k, q, i in zip(joined["company"].tolist(), joined["quarter"].tolist(), joined["ordinal"].tolist(), strict=True)
-        ]
-        key = np.concatenate([self.announced_keys, joined["key"]])
-        quarter = np.concatenate([due, joined["quarter"]])
-        inside = chance(key, Aspect.PLAN_DAY)
-        first = self.quarter_ticks[quarter]
-        days = (inside >> 32) * self.quarter_days[quarter] >> 30  # a day of the quarter
-        tick = first + days * TICKS_PER_DAY
-        tick[: len(due)] = [tick_of(a.on, f.start) for a in self.announced]
+        announced = [a.facility_mw / facility_mw(1.0, ratio) for a in self.announced]
+        for company, quarter, it in zip(at["company"].tolist(), at["quarter"].tolist(), announced, strict=True):
+            plans[company, quarter] -= it  # a plan larger than the quarter's eats into the next ones
+        due = np.maximum.accumulate(np.maximum(np.cumsum(plans, axis=1), 0.0), axis=1)
+        known = len(self.announced)
+        columns = np.empty((4, known + self.root_keys.size), dtype=np.int64)
+        columns[0, :known], columns[1, :known] = at["company"], at["quarter"]
+        columns[2, :known] = [mw16(it) for it in announced]
+        count = cut(
+            chance.seed,
+            chance.replication,
+            _SIZE,
+            self.root_keys,
+            chance("size"),
+            spread,
+            (median, smallest, largest),
+            due,
+            known,
+            columns,
+        )
+        company_of, quarter_of_plan, sizes, where = columns[:, :count].copy()
+        country = np.full(count, -1)
+        country[:known] = at["country"]
         return {
-            "name": np.array(names, dtype=object),
-            "key": key,
-            "company": np.concatenate([np.array([a.company for a in self.announced], dtype=np.int64), joined["company"]]),
-            "country": np.concatenate(
-                [np.array([a.country for a in self.announced], dtype=np.int64), np.full(len(joined["key"]), -1)]
-            ),
-            "quarter": quarter,
-            "mw16": np.concatenate([np.array([mw16(it) for it in announced_it], dtype=np.int64), joined["mw16"]]),
-            "tick": tick,
+            "names": (*self.announced_names, *self.root_names[where[known:]].tolist()),
+            "key": np.concatenate([self.announced_keys, self.root_keys.reshape(-1)[where[known:]]]),
+            "company": company_of,
+            "country": country,
+            "quarter": quarter_of_plan,
+            "mw16": sizes,
         }
 
-    def _medians(self, get: Get) -> Ints:
+    def _kinds(self, get: Inputs, plans: Plans, whole: Ints, company: Ints, quarter: Ints) -> Ints:
+        """(4, R) vendor, route, workload and tick of the plan of each project, from its uniform integers for each of `CHOSEN`."""
+        from simulator.streams import kinds
+
+        # What the site is wanted for when it comes online; beyond the last stated year the share rises no further.
+        inference = np.interp(self.middles[self._due(get)], self.inference_years, get("inference_share"))
+        shares = np.ascontiguousarray(plans.vendors), np.ascontiguousarray(plans.routes), inference
+        out = np.empty((len(CHOSEN), len(company)), dtype=np.int64)
+        kinds(whole, company, quarter, shares, (self.quarter_ticks, self.quarter_days), out)
+        out[-1, : len(self.announced)] = self.announced_at["tick"]
+        return out
+
+    def _medians(self, get: Inputs) -> Ints:
         """(8, M) median ticks of each timed stage by market, on the classic route."""
         construction = get("construction_days")[self.frame.market_country]
         split = get("construction_split") / get("construction_split").sum()
-        m = len(construction)
-        days = {
-            Timed.SITE_SELECTION: np.full(m, get("site_selection_days")[Route.CLASSIC]),
-            Timed.INTERCONNECTION: get("grid_connection_days"),
-            Timed.PERMITTING: get("permit_days"),
-            Timed.CONSTRUCTION: construction * split[0],
-            Timed.FIT_OUT: construction * split[1],
-            Timed.SHIPPING: np.full(m, float(get("shipping_days"))),
-            Timed.INSTALLATION: np.full(m, float(get("installation_days"))),
-            # `construction_days` ends with commissioning and holds the racks' installation in it.
-            Timed.COMMISSIONING: np.maximum(construction * split[2] - float(get("installation_days")), 0.0),
-        }
-        return np.rint(np.stack([days[t] for t in Timed]) * TICKS_PER_DAY).astype(np.int64)
+        days = np.empty((len(Timed), len(construction)))
+        days[Timed.SITE_SELECTION] = get("site_selection_days")[Route.CLASSIC]
+        days[Timed.INTERCONNECTION] = get("grid_connection_days")
+        days[Timed.PERMITTING] = get("permit_days")
+        days[Timed.CONSTRUCTION] = construction * split[0]
+        days[Timed.FIT_OUT] = construction * split[1]
+        days[Timed.SHIPPING] = get.one("shipping_days")
+        days[Timed.INSTALLATION] = get.one("installation_days")
+        # `construction_days` ends with commissioning and holds the racks' installation in it.
+        days[Timed.COMMISSIONING] = np.maximum(construction * split[2] - get.one("installation_days"), 0.0)
+        return np.rint(days * TICKS_PER_DAY).astype(np.int64)
 
-    def _route_factors(self, get: Get) -> Ints:
+    def _route_factors(self, get: Inputs) -> Ints:
         """(4, 8) multiplier of the classic median by route and timed stage, in 2**-20."""
         factor = np.ones((4, len(Timed)))
         site = get("site_selection_days")
@@ -1120,11 +1281,12 @@ class Sampler:
 
     def _appeal(
         self,
-        get: Get,
-        keys: np.ndarray,
+        get: Inputs,
+        keys: Keys,
         company: Ints,
         workload: Ints,
         median: Ints,
+        footprint: Floats,
         rationed: NDArray[np.bool_],
         chance: Chance,
     ) -> Ints:
@@ -1132,10 +1294,9 @@ class Sampler:
 
         In a rationed market the wait for power is that of the day, so the engine adds it. Training minds a wait more.
         """
+        from simulator.streams import scores
+
         f = self.frame
-        footprint = np.zeros((len(f.companies), len(f.countries)))
-        footprint[self.fleet_pairs[:, 0], self.fleet_pairs[:, 1]] = get("fleet_share")
-        footprint /= footprint.sum(axis=1, keepdims=True)
         grid = get("grid_mw_per_year")
         by_country = np.bincount(f.market_country, weights=grid, minlength=len(f.countries))
         # Countries without a site are entered for their customers, or for their power.
@@ -1143,56 +1304,58 @@ class Sampler:
         towards = np.empty((len(Workload), len(f.countries)))
         towards[Workload.INFERENCE] = get("demand_share") / get("demand_share").sum()
         towards[Workload.TRAINING] = open_grid / max(open_grid.sum(), 1e-9)
-        floor = float(get("choice_floor_share"))
+        floor = get.one("choice_floor_share")
         weight = (1 - floor) * footprint[None] + floor * towards[:, None]  # workload, company, country
-        weight[:, :, f.home] *= np.exp(float(get("home_preference_log")))
+        weight[:, :, f.home] *= np.exp(get.one("home_preference_log"))
         # A country may have no room for new connections at all; its markets are then as good as closed.
         within = grid / np.maximum(by_country, 1e-9)[f.market_country]
         utility = np.log(np.maximum(weight[:, :, f.market_country] * within, 1e-12))
 
-        rate = max(float(get("discount_rate_real")) / 100, 1e-6)
-        yearly = rate / (1 - (1 + rate) ** -float(get("facility_life")))
+        rate = max(get.one("discount_rate_real") / 100, 1e-6)
+        yearly = rate / (1 - (1 + rate) ** -get.one("facility_life"))
         cost = get("construction_cost") * 1e6 * yearly + self._energy_usd(get)
-        relative = cost / np.median(cost[f.market_country == f.home]) - 1
+        relative = cost / _median(cost[self.at_home]) - 1
         years = median[Timed.INTERCONNECTION] / TICKS_PER_DAY / DAYS_PER_YEAR
         minded = np.where(rationed, 0.0, years)[None] + np.zeros((len(Workload), 1))
-        minded[Workload.TRAINING] *= float(get("choice_training_wait_multiple"))
-        utility += (float(get("choice_log_per_year_of_wait")) * minded + float(get("choice_log_per_relative_cost")) * relative)[
-            :, None
-        ]
-        u = chance(keys[:, None], self.market_words[None])
-        gumbel = -np.log(-np.log((u >> 10).astype(np.float64) * 2.0**-52 + 2.0**-54))
-        score = utility[workload, company] + float(get("choice_taste_scale")) * gumbel
-        return np.where(self.closed[None], BARRED, np.rint(score * SCORE_ONE).astype(np.int64))
+        minded[Workload.TRAINING] *= get.one("choice_training_wait_multiple")
+        utility += (get.one("choice_log_per_year_of_wait") * minded + get.one("choice_log_per_relative_cost") * relative)[:, None]
 
-    def _chips(self, get: Get, shares: Floats, median: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-        """Monthly deliveries (T, K, A), opening stock (K, A), under way (K, A), opening fleet (K, C, A), in whole chips."""
+        appeal = np.empty((len(keys), len(f.markets)), dtype=np.int64)
+        buffer = np.empty((min(len(keys), TASTES_AT_ONCE), len(f.markets)))
+        for begin in range(0, len(keys), TASTES_AT_ONCE):
+            some = slice(begin, begin + TASTES_AT_ONCE)
+            # The negative of a standard Gumbel number: log(-log u).
+            logs = chance.tastes(keys[some], self.market_words, buffer)
+            np.log(np.negative(np.log(logs, out=logs), out=logs), out=logs)
+            scores(logs, utility, workload[some], company[some], get.one("choice_taste_scale"), self.closed, appeal[some])
+        return appeal
+
+    def _chips(self, get: Inputs, shares: Floats, arriving: float, footprint: Floats) -> tuple[Ints, Ints, Ints, Ints]:
+        """Monthly deliveries (T, K, A), opening stock (K, A), under way (K, A), opening fleet (K, C, A), in whole chips.
+
+        `arriving` is the mean of the ticks in which chips are shipped, installed and commissioned at home: what arrived in that time
+        is on its way to sites, the rest of the holding runs.
+        """
+        from simulator.streams import stocks
+
+        by_quarter, deliveries = self._deliveries(get, shares)
+        companies, chips, _ = by_quarter.shape
+        out = np.empty((2, companies, chips), dtype=np.int64)
+        fleet = np.empty((companies, footprint.shape[1], chips), dtype=np.int64)
+        quarters = arriving / TICKS_PER_DAY / (DAYS_PER_YEAR / 4)
+        held, waiting = get("held"), get("chips_waiting")
+        stocks(by_quarter, self.past_quarters, quarters, self.h100e_each, self.group_of, held, waiting, footprint, out, fleet)
+        return deliveries, out[0], out[1], fleet
+
+    def _deliveries(self, get: Inputs, shares: Floats) -> tuple[Floats, Ints]:
+        """(K, A, supply quarters) chips that each company gets, as amounts; (T, K, A) whole ones delivered each month."""
+        from simulator.streams import deliveries
+
         f = self.frame
-        by_quarter = (
-            shares[:, f.vendor_of] * (get("shipped")[f.vendor_of] * self.generation)[None] / (self.h100e / PPM)[None, :, None]
-        )
-        deliveries = _whole(np.moveaxis(by_quarter[:, :, self.month_supply] / 3, 2, 0))
-
-        last_year = [i for i, q in enumerate(self.supply_quarters) if q[:4] == str(f.start.year - 1)]
-        opening = np.floor(by_quarter[:, :, last_year].sum(axis=2) * get("chips_waiting")[:, None]).astype(np.int64)
-        before = [i for i, q in enumerate(self.supply_quarters) if int(q[:4]) < f.start.year]
-        received = by_quarter[:, :, before].sum(axis=2) * (self.h100e / PPM)
-        groups = np.array([{"nvidia": 0, "amd": 2}.get(v, 1) for v in f.vendors])[f.vendor_of]
-        held = get("held")
-        in_group = np.stack([np.where(groups == g, received, 0.0).sum(axis=1) for g in range(3)], axis=1)
-        scale = np.where(in_group > 0, held / np.maximum(in_group, 1e-9), 0.0)
-        kept = received * scale[:, groups] / (self.h100e / PPM)
-        opening = np.minimum(opening, np.floor(kept).astype(np.int64))  # what waits is part of what is held
-        # What arrived within the time it takes to ship and install is on its way to sites; the rest of the holding runs.
-        late = median[[Timed.SHIPPING, Timed.INSTALLATION, Timed.COMMISSIONING]].sum(axis=0)[f.market_country == f.home].mean()
-        quarters = float(late) / TICKS_PER_DAY / (DAYS_PER_YEAR / 4)
-        under_way = np.floor(np.minimum(by_quarter[:, :, before[-1]] * quarters, kept - opening)).astype(np.int64)
-        running = kept - opening - under_way
-        footprint = np.zeros((len(f.companies), len(f.countries)))
-        footprint[self.fleet_pairs[:, 0], self.fleet_pairs[:, 1]] = get("fleet_share")
-        footprint /= footprint.sum(axis=1, keepdims=True)
-        fleet = np.floor(footprint[:, :, None] * running[:, None, :]).astype(np.int64)
-        return deliveries, opening, under_way, fleet
+        by_quarter = np.empty((len(f.companies), len(f.accelerators), len(self.supply_quarters)))
+        out = np.empty((len(f.months), len(f.companies), len(f.accelerators)), dtype=np.int64)
+        deliveries(shares, get("shipped"), self.generation, f.vendor_of, self.h100e_each, self.month_supply, by_quarter, out)
+        return by_quarter, out
 
 
 CASES = {
@@ -1207,6 +1370,8 @@ CASES = {
 """Inputs whose stated range is one of cases, not of a median, so that all of it is luck: parameter, scope, integers per unit."""
 BASE_YEAR = 2025
 """Money is real US dollars of this year: the year of the cost tables."""
+STATED_YEARS = np.arange(2019, 2032)
+"""Years for which budgets are stated"""
 
 
 def _day(text: str) -> date:
@@ -1223,11 +1388,34 @@ def cases_table(value: Value, scale: int) -> Ints:
 
 def _whole(amounts: Floats) -> Ints:
     """Amounts by month (first axis) as whole numbers that add up: differences of the rounded running total."""
-    total = np.floor(np.cumsum(amounts, axis=0)).astype(np.int64)
-    total[1:] -= total[:-1].copy()
-    return total
+    from simulator.streams import whole_amounts
+
+    out = np.empty(amounts.shape, dtype=np.int64)
+    months = len(amounts)
+    whole_amounts(np.ascontiguousarray(amounts).reshape(months, -1), out.reshape(months, -1))
+    return out
 
 
 def _exponential(whole: Ints, mean: float) -> Ints:
     """Exponential lengths with a mean in ticks (or another integer unit), never beyond any horizon."""
-    return np.minimum(np.rint(-np.log(uniform(whole)) * mean), NEVER).astype(np.int64)
+    from simulator.streams import fractions, lengths
+
+    logs, drawn = np.empty(whole.size), np.empty(whole.size, dtype=np.int64)
+    fractions(whole.reshape(-1), logs)
+    lengths(np.log(logs, out=logs), float(mean), float(NEVER), drawn)
+    return drawn.reshape(whole.shape)
+
+
+def _read(tables: Ints, whole: Ints) -> Ints:
+    """`draws.look_up` of each table (first axis) in its row of uniform integers; one table serves integers of any shape."""
+    from simulator.streams import read
+
+    drawn = np.empty(whole.shape, dtype=np.int64)
+    read(tables, whole.reshape(len(tables), -1), drawn.reshape(len(tables), -1))
+    return drawn
+
+
+def _median(values: Floats) -> float:
+    """The middle number, or the mean of the middle two. (`np.median` takes ten times as long for a few.)"""
+    ordered, half = np.sort(values), len(values) // 2
+    return float(ordered[half]) if len(values) % 2 else float(ordered[half - 1] + ordered[half]) / 2

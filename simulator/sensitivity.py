@@ -21,7 +21,8 @@ import numpy as np
 
 from simulator.compile import Compiled, compile_scenario
 from simulator.draws import Z90, Floats
-from simulator.experiments import _Interrupts, _play, compile_all, rd_weights
+from simulator.executors import Interrupts
+from simulator.experiments import _play, compile_all, rd_weights
 from simulator.metrics import BY_MONTH, METRICS, SCALARS, Measures, groups, measure
 from simulator.problems import InputProblems, nearest, refuse, shown
 from simulator.sampling import Moved
@@ -384,7 +385,7 @@ def _outcomes(setup: _Setup, tasks: list[_Task], workers: int | None) -> Iterato
         return
     import multiprocessing
 
-    context, waiting, interrupts = multiprocessing.get_context("spawn"), set[Future[Outcome]](), _Interrupts()
+    context, waiting, interrupts = multiprocessing.get_context("spawn"), set[Future[Outcome]](), Interrupts()
     queue = list(tasks)
     try:
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(pickle.dumps(setup),)) as pool:

@@ -41,6 +41,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from simulator.world import World
 
 Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
 Key: TypeAlias = tuple[str, str, str, str, str]
 """(table, parameter, entity, scope, period): the arguments of `World.get`."""
 
@@ -331,18 +333,16 @@ def paths(
     drawn shipments of the merchant makers a month (h100e), `per_chip` (T,) and `per_past_chip` (years before) the mean h100e of
     their chips, from `h100e_per_chip`.
     """
-    year = np.array([day.year - months[0].year for day in months])
+    year, into, at = _calendar(tuple(months))
 
     def drawn(name: str) -> Floats:
-        return np.atleast_1d(np.asarray(get(f"china/{name}"), dtype=np.float64))
+        return get(f"china/{name}")
 
     imports = np.full(year[-1] + 1, np.nan)
     for key, amount in zip(inputs["china/licensed_imports"], drawn("licensed_imports"), strict=True):
         imports[int(key[4]) - months[0].year] = amount
     level = drawn("rented")
-    into = np.array([(day.timetuple().tm_yday) / (366 if day.year % 4 == 0 else 365) for day in months])
     mid = [float(key[4]) + 0.5 for key in inputs["china/exportable"]]
-    at = np.array([day.year for day in months]) + into
     # Nothing is exported before the first year a number is known for; after the last one the level stays.
     chips = np.where(at >= mid[0] - 0.5, np.interp(at, mid, drawn("exportable")), 0.0)
     return ChinaPaths(
@@ -359,6 +359,14 @@ def paths(
         ),
         lag_days=float(drawn("lag")[0]),
     )
+
+
+@lru_cache(maxsize=16)
+def _calendar(months: tuple[date, ...]) -> tuple[Ints, Floats, Floats]:
+    """(T,) of month ends: the year counted from the first one's, the share of it that is over, and both as a point in time."""
+    year = np.array([day.year - months[0].year for day in months])
+    into = np.array([(day.timetuple().tm_yday) / (366 if day.year % 4 == 0 else 365) for day in months])
+    return year, into, np.array([day.year for day in months]) + into
 
 
 class China(NamedTuple):
@@ -480,20 +488,25 @@ def _latest(world: World) -> str:
     return max(world.series("process", "largest_open_model_flop", "world"))
 
 
-def after_run(get: Callable[[str], Floats], world: World, accelerators: Sequence[str]) -> AfterRun:
-    """One replication's `AfterRun` from drawn inputs: those of `wanted`, and `facility_life` (years) and `pue` (C,)."""
+def peaks(world: World, accelerators: Sequence[str]) -> Floats:
+    """(A,) dense 16-bit peak of a chip, TFLOP/s; 0 where it is not known."""
+    peak = "dense_16bit_tflops"
+    return np.array([world.number("accelerators", peak, a) if world.has("accelerators", peak, a) else 0.0 for a in accelerators])
+
+
+def after_run(get: Callable[[str], Floats], tflops: Floats) -> AfterRun:
+    """One replication's `AfterRun` from drawn inputs: those of `wanted`, and `facility_life` (years) and `pue` (C,); `tflops` as by
+    `peaks`."""
 
     def one(name: str) -> float:
         return float(np.atleast_1d(get(name))[0])
 
     shares = np.asarray(get("unmet_demand_share"), dtype=np.float64)
-    peak = "dense_16bit_tflops"
-    known = [world.number("accelerators", peak, a) if world.has("accelerators", peak, a) else 0.0 for a in accelerators]
     return AfterRun(
         unmet_share=shares / shares.sum(),
         utilisation=one("training_utilisation"),
         goodput=one("training_goodput"),
-        tflops=np.array(known),
+        tflops=tflops,
         # Drawn one by one, a larger model might come before a smaller one.
         closed_years=np.maximum.accumulate(np.asarray(get("closed_model_reaches"), dtype=np.float64)),
         open_model_operations=one("largest_open_model"),

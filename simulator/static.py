@@ -7,10 +7,11 @@ Q quarters, N filings of a company in a country, P provisions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import IntEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -468,17 +469,35 @@ class Draws:
     """Inputs that only the measuring of a finished run reads"""
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_bounds(self, _quick_extremes())
 
 
-def check_bounds(table: Static | Draws) -> None:
+def _extremes(values: Ints) -> tuple[int, int]:
+    return int(values.min()), int(values.max())
+
+
+def _extremes_in_one_pass(values: Ints) -> tuple[int, int]:
+    low, high = values[0], values[0]
+    for i in range(len(values)):
+        low, high = min(low, values[i]), max(high, values[i])
+    return low, high
+
+
+@cache
+def _quick_extremes() -> Callable[[Ints], tuple[int, int]]:
+    """Smallest and largest of an array: a replication has half a million integers, and is checked in every one."""
+    from simulator.jit import jit, plain
+
+    return _extremes if plain() else jit(_extremes_in_one_pass)
+
+
+def check_bounds(table: Static | Draws, extremes: Callable[[Ints], tuple[int, int]] = _extremes) -> None:
     """Every stored integer stays within +-2**62. Raises OverflowError naming the field."""
-    for item in fields(table):
-        value = getattr(table, item.name)
+    for name, value in vars(table).items():
         if isinstance(value, int) or (isinstance(value, np.ndarray) and value.size):
-            low, high = (value, value) if isinstance(value, int) else (int(value.min()), int(value.max()))
+            low, high = (value, value) if isinstance(value, int) else extremes(value.reshape(-1))
             if low < -LARGEST or high > LARGEST:
-                raise OverflowError(f"{type(table).__name__}.{item.name} holds {low if low < -LARGEST else high}, beyond 2**62")
+                raise OverflowError(f"{type(table).__name__}.{name} holds {low if low < -LARGEST else high}, beyond 2**62")
 
 
 def read_table(table: Any, u: int) -> int:

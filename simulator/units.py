@@ -24,7 +24,8 @@ from typing import TypeVar
 
 import numpy as np
 
-TICKS_PER_DAY = 1 << 20
+TICK_BITS = 20
+TICKS_PER_DAY = 1 << TICK_BITS
 MW_SIXTEENTHS = 16
 SCORE_ONE = 1 << 20
 FACTOR_ONE = 1 << 20
@@ -100,6 +101,11 @@ def h100e_tpp(tpp: Number) -> Number:
 def ppm(share: float) -> int:
     """A share in [0, 1] (or a ratio) as parts per million."""
     return round(share * PPM)
+
+
+def share_of(amount: int, ppm: int) -> int:
+    """A share of an amount, rounded down. Whole millions and the rest apart, so that no product comes near 2**62."""
+    return amount // PPM * ppm + amount % PPM * ppm // PPM
 
 
 def threshold(probability: float) -> int:

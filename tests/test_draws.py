@@ -27,6 +27,7 @@ from simulator.draws import (
     pair,
     philox,
     spread_table,
+    spread_tables,
     uniform,
 )
 from simulator.static import read_table
@@ -266,6 +267,13 @@ def test_the_table_agrees_with_the_lognormal_within_the_error_of_a_straight_line
 def test_the_engine_reads_a_table_as_the_sampler_does(log_sd: float, u: int) -> None:
     table = spread_table(log_sd)
     assert read_table(table, u) == int(look_up(table, np.array([u]))[0])
+
+
+def test_several_tables_are_those_of_each_spread() -> None:
+    log_sd = np.array([0.0, 0.2, 0.75, 1.5])
+    p = np.clip(np.linspace(0.0, 1.0, TABLE_POINTS), 1 / 4096, 4095 / 4096)
+    for spread, table in zip(log_sd.tolist(), spread_tables(log_sd), strict=True):
+        assert table.tolist() == spread_table(spread).tolist() == np.rint(2**20 * np.exp(spread * ndtri(p))).astype(int).tolist()
 
 
 def test_no_spread_is_exactly_one_everywhere() -> None:

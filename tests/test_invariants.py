@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from conftest import DAY, FREE, LICENCE, LPP, NVEU, POT, UVEU, by_law, ints, play, rows, tiny_draws, tiny_static
+from conftest import DAY, FREE, LICENCE, LPP, NVEU, UVEU, by_law, ints, play, rows, tiny_draws, tiny_static
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from worlds import EVER, Recipe, build
 
-from simulator.draws import TABLE_POINTS
 from simulator.events import LOG, Log, Mark, Stage
 from simulator.model import WATTS_PER_SIXTEENTH, Expansion
 from simulator.project import NOT_YET, Project
-from simulator.static import BARRED, FILINGS, NO_POT, PHASES, Draws, Posture, Static, Timed
-from simulator.units import FACTOR_ONE, PPM, threshold
+from simulator.static import BARRED, FILINGS, NO_POT, Draws, Static, Timed
+from simulator.units import PPM
 
 DECIDED = (Mark.APPROVED, Mark.DENIED, Mark.RETURNED)
 STEPS = 100_000
@@ -27,7 +27,6 @@ STEPS = 100_000
 SITE_WORK = (Stage.SITE_SELECTION, Stage.PERMITTING, Stage.CONSTRUCTION, Stage.FIT_OUT)
 PHASE_WORK = (Stage.SHIPPING, Stage.INSTALLATION, Stage.COMMISSIONING)
 SPELLS = (*SITE_WORK, *PHASE_WORK, Stage.INTERCONNECTION, Stage.BRIDGING, Stage.CREWS, Stage.SECURITY, Stage.CHIPS)
-EVER = 1 << 40
 
 
 class Event(NamedTuple):
@@ -131,24 +130,6 @@ def run(static: Static, draws: Draws) -> Played:
 # ------------------------------------------------------------------ random worlds
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A random world in a line that can be copied into a test."""
-
-    countries: int
-    accelerators: int
-    vendors: int
-    companies: int
-    projects: int
-    segments: int
-    holds: int
-    strictness: float
-    home_is_free: bool
-    supply: tuple[int, ...]
-    capacity: tuple[int, ...]
-    seed: int
-
-
 recipes = st.builds(
     Recipe,
     countries=st.integers(3, 4), accelerators=st.integers(1, 3), vendors=st.integers(1, 2), companies=st.integers(1, 2),
@@ -156,134 +137,6 @@ recipes = st.builds(
     home_is_free=st.booleans(), supply=st.sampled_from([(1_000_000,), (500, 5_000), (0, 1, 700), (0,)]),
     capacity=st.sampled_from([(EVER,), (0, 1, 100), (0, 40, 400), (0,)]), seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
-
-
-def build(recipe: Recipe) -> tuple[Static, Draws]:
-    """The world of a recipe: few distinct dates and sizes, so that things meet and just fit or just do not."""
-    rng = np.random.default_rng(recipe.seed)
-    countries, accelerators, companies, projects = recipe.countries, recipe.accelerators, recipe.companies, recipe.projects
-    vendors, holds = min(recipe.vendors, accelerators), recipe.holds
-    # Months of thirty days, and all other days multiples of ten: laws, deliveries, decisions and completions meet.
-    months, years = 48, 9
-    month_starts = np.arange(months + 1) * 30 * DAY
-    horizon, earliest = months * 30 * DAY, -1800 * DAY
-
-    def pick(choices: Sequence[int], *shape: int) -> np.ndarray:
-        return rng.choice(np.array(choices, dtype=np.int64), size=shape)
-
-    def one(choices: Sequence[int]) -> int:
-        return int(pick(choices, 1)[0])
-
-    def often(probability: float) -> bool:
-        return bool(rng.random() < probability)
-
-    days = [0, 10, 30, 60, 90, 120, 180, 360]
-    law_days = sorted({int(d) for d in pick([-900, -60, *days, 200, 240, 300, 420], recipe.segments - 1)})
-    law_ticks = np.array([earliest, *(d * DAY for d in law_days)], dtype=np.int64)
-    s = len(law_ticks)
-    shape = (s, companies, countries, accelerators)
-    needs = (rng.random(shape) < recipe.strictness).astype(np.int64)
-    if recipe.home_is_free:
-        needs[:, :, 0] = 0
-    posture = np.where(needs == 1, pick([p for p in Posture if p], *shape), 0)
-    lpp = np.where((needs == 1) & (rng.random(shape) < 0.5), LPP, -1)
-    uveu = np.where((needs == 1) & (rng.random(shape) < 0.5), UVEU, -1)
-    nveu = np.where((needs == 1) & (rng.random(shape) < 0.4), NVEU, -1)
-    capacities = [NO_POT, NO_POT, 0, 1, 9_000_000, 16_000 * 500, 16_000 * 5_000]
-    allocation = pick(capacities, s, countries)
-    allocation[:, 0] = NO_POT
-    counts = np.where((allocation == NO_POT) & (rng.random((s, countries)) < 0.3), 1, 0)
-    # Outcome thresholds: always approved, never, or by chance.
-    approve, deny = pick([0, threshold(0.5), threshold(1.0)], s, 6), ints(s, 6)
-    deny[:] = np.maximum(approve, pick([threshold(0.5), threshold(0.8), threshold(1.0)], s, 6))
-    hold_from = np.sort(pick(days, holds)) * DAY  # in order of their beginning, as they are compiled
-    grants = one([0, 0, 2])
-    tpp = pick([4_000, 16_000, 36_000], accelerators)
-    static = tiny_static(
-        horizon=horizon, earliest=earliest, month_starts=month_starts, quarter_starts=month_starts[:-1:3],
-        year_starts=np.arange(-5, 4) * 360 * DAY, companies=("acme", "bolt")[:companies], countries=("USA", "ARE", "BRA", "CHE")[:countries],
-        markets=("home", "abroad", "elsewhere", "abroad", "home")[: countries + 1], home=0,
-        market_country=np.array([*range(countries), 0]), tier=pick([1, 2, 3], countries),
-        accelerators=("old", "new", "other")[:accelerators], vendors=("maker", "second")[:vendors],
-        vendor_of=np.array([0, 0, 1])[:accelerators] if vendors == 2 and accelerators == 3 else np.arange(accelerators) % vendors,
-        tpp=tpp, counted_tpp=np.where(rng.random(accelerators) < 0.8, tpp, 0), h100e_ppm=pick([500_000, 1_000_000], accelerators),
-        watts=pick([700, 1_000, 1_300], accelerators), shipping_generation=ints(vendors, months), law_ticks=law_ticks, needs_licence=needs,
-        rule=np.where(needs == 1, LICENCE, FREE), posture=posture, lpp_rule=lpp, uveu_rule=uveu, nveu_rule=nveu,
-        tightens=pick([60, 150, 420, EVER >> 20], s, companies, countries) * DAY, law_changes=pick([-1, LICENCE], s),
-        outlook=pick([0, 0, -(1 << 19), BARRED], 2, s, companies, countries), outlook_wait=pick([0, 1 << 19], 2, s, companies, countries),
-        lpp_limit=pick([0, 1, 16_000 * 300, 16_000 * 3_000], s), uveu_single_ppm=pick([0, 70_000, 500_000, 1_000_000], s),
-        uveu_tier1_ppm=pick([0, 750_000, 1_000_000], s), uveu_us_ppm=pick([0, 500_000], s),
-        trusted=np.concatenate([np.ones((s, 1), dtype=np.int64), pick([0, 1], s, countries - 1)], axis=1),
-        allocation=allocation, allocation_window=pick([0, 0, 1], s, countries).cumsum(axis=0), allocation_counts=counts,
-        allocation_rule=ints(s, countries, fill=POT), other_importers=pick([0, 1, 16_000 * 100], months // 3, countries),
-        approve_below=approve, deny_above=deny, review_median=pick([0, 10, 90], s, 6) * DAY, clock_median=pick([0, 10, 30, 90, 360], s, 6) * DAY,
-        stop_below=pick([0, threshold(0.5)], s, 6), stop_median=pick([0, 20, 60], s, 6) * DAY, background_a_year=pick([0, 40, 400], s),
-        hold_from=hold_from, hold_until=hold_from + pick([10, 200], holds) * DAY, hold_covers=pick([0, 1], holds, countries),
-        authorisation_applied=pick([0, 30, 100, 1440], companies) * DAY, authorisation_median=pick([0, 30], companies) * DAY,
-        authorisation_spread=ints(companies, TABLE_POINTS, fill=FACTOR_ONE), authorisation_grant=pick([0, threshold(0.5), threshold(1.0)], companies),
-        authorisation_usd_a_year=ints(s, fill=600_000), authorisation_again=one([10, 90]) * DAY,
-        nveu_cap=pick([0, 1, 16_000 * 500, 16_000 * 5_000], s), nveu_median=pick([0, 30], s) * DAY, nveu_grant=pick([0, threshold(1.0)], s),
-        deal_announced=pick([0, 90, 1440], countries) * DAY, deal_median=pick([0, 60, 600], countries) * DAY, deal_tranches=pick([1, 1, 3], s),
-        deal_acceptance=pick([0, 0, 40], s) * DAY, site_notice=pick([0, 30], s) * DAY, verification=pick([0, 0, 20], s) * DAY,
-        grant_tick=pick(days, grants) * DAY, grant_company=pick(range(companies), grants), grant_country=pick(range(countries), grants),
-        grant_tpp=pick([1, 16_000 * 300, 16_000 * 3_000], grants), grant_rule=ints(grants, fill=LICENCE),
-        bridging_allowed=pick([0, 1], countries + 1), rationed=pick([0, 0, 1], countries + 1), newest=ints(s, fill=accelerators - 1),
-        typical_tpp=16_000 * 500, forced_until=one([0, 60, 1440]) * DAY, supply_ppm=pick([PPM, PPM, 333_333], months), quarter_ticks=90 * DAY,
-        revenue_share_ppm=ints(s, countries), tariff_ppm=ints(s), tariff_covers=ints(s, accelerators), matching_ppm=ints(s, countries),
-        weights_rule=ints(s, companies, countries, fill=-1), weights_admits=ints(s, companies, countries), weights_threshold=ints(s),
-        weights_follow_open=ints(s), tuned_share_ppm=ints(s), tuned_threshold=ints(s), tuned_by_both=ints(s), tuned_disputed_ppm=ints(s),
-        allow_relocation=often(0.8), allow_uveu=often(0.8), allow_lpp=often(0.8), allow_nveu=often(0.8), allow_bridging=often(0.8),
-        allow_crew_limit=often(0.8), allow_front_loading=often(0.8), allow_classification=often(0.8), allow_review_queue=often(0.8),
-        allow_security=often(0.8), allow_money_bound=often(0.5), allow_rationing=often(0.8),
-    )  # fmt: skip
-    for v in range(vendors):
-        static.shipping_generation[v] = pick([a for a in range(accelerators) if static.vendor_of[a] == v], months)
-    markets = countries + 1
-    phases, phase_mw16 = pick([1, 1, 2, 3, PHASES], projects), ints(projects, PHASES)
-    for root, n in enumerate(phases.tolist()):
-        phase_mw16[root, :n] = pick([1, 8, 16, 80], n)
-    accounts = (companies, countries, FILINGS)
-    draws = tiny_draws(
-        static, [(0, 1, 0)] * projects, company=pick(range(companies), projects), vendor=pick(range(vendors), projects),
-        route=pick([0, 1, 2, 3], projects), planned=pick([-1800, -400, -190, -180, -100, 0, 0, 10, 30, 60, 360], projects) * DAY,
-        workload=pick([0, 1], projects), phases=phases, phase_mw16=phase_mw16, mw16=phase_mw16.sum(axis=1),
-        shell_offset=offsets(rng, phases), power_offset=offsets(rng, phases), forced_country=pick([-1, -1, -1, countries - 1], projects),
-        appeal=pick([0, 1 << 20, 2 << 20], projects, markets), median=pick([0, 1, 10, 50, 60, 120], 8, markets) * DAY,
-        luck_power=pick([FACTOR_ONE, FACTOR_ONE, 2 * FACTOR_ONE], years, countries), luck_construction=ints(years, countries, fill=FACTOR_ONE),
-        patience=pick([0, 10, 200, 400], projects) * DAY, patience_power=pick([0, 30, 400, EVER >> 20], projects) * DAY,
-        optimism=one([FACTOR_ONE // 4, FACTOR_ONE, 2 * FACTOR_ONE]), security=pick([0, 60, 400], projects) * DAY,
-        refile=pick([0, 10, 30], *accounts) * DAY, licence_work=pick([0, 0, 10, 30], *accounts) * DAY,
-        licence_clock=rng.integers(0, 1 << 62, accounts), licence_stop=rng.integers(0, 1 << 62, accounts),
-        licence_stop_length=rng.integers(0, 1 << 62, accounts), licence_outcome=rng.integers(0, 1 << 62, accounts),
-        reviewers=one([1, 2]), office_gaps=(rng.exponential(1, 200) * FACTOR_ONE).astype(np.int64), office_work=pick([0, 10, 20], 200) * DAY,
-        classification=pick([0, 0, 40], companies, accelerators) * DAY, authorisation_time=ints(companies, 3),
-        authorisation_outcome=rng.integers(0, 1 << 62, (companies, 3)), authorisation_kept=pick([30, 300, EVER >> 20], companies) * DAY,
-        nveu_time=ints(companies, countries), nveu_outcome=ints(companies, countries), deal_time=ints(countries),
-        deliveries=(deliveries := pick(recipe.supply, months, companies, accelerators)),
-        offered=None if often(0.5) else deliveries * pick([0, 1, 2], months, companies, accelerators), shell_ahead=one([0, 60, EVER >> 20]) * DAY,
-        commitment_months=one([0, 0, 2, 50]),
-        chip_money=pick([0, 50_000, 1 << 40], months, companies), opening_stock=pick([0, 0, 1, 900], companies, accelerators),
-        under_way=pick([0, 0, 1, 3_000], companies, accelerators), under_way_ticks=one([0, 30, 100]) * DAY,
-        fleet_chips=pick([0, 100, 5_000], companies, countries, accelerators), grid_ticks=pick([0, DAY // 16, DAY], markets),
-        grid_backlog=pick([0, 50, 300], markets) * DAY, grid_works=pick([0, 60, 200], markets) * DAY,
-        crew_limit=np.sort(pick(recipe.capacity, years, companies), axis=0), bridge_supply=pick(recipe.capacity, months) & 0xFFFF,
-        bridge_lead=pick([0, 30, 400], projects) * DAY, bridge_trigger=one([0, 60]) * DAY, front_load_before=one([0, 90, 500]) * DAY,
-        front_load_ready=one([0, 180]) * DAY, licence_validity=one([0, 60, 1500]) * DAY, licence_forecast=one([0, 120, 900]) * DAY,
-        let_after=one([0, 60, EVER >> 20]) * DAY, value_usd=one([0, 300, 2_000, 50_000]), recovery_ppm=one([0, 500_000, PPM]),
-        planning_horizon=one([300, 3_650]) * DAY, interconnection_lead=one([0, 30]) * DAY, filing_lead=one([0, 60, 500]) * DAY,
-        stock_ahead=one([0, 90 * DAY, EVER]), smallest_share_ppm=one([0, 500_000, PPM]), largest_filings=one([1, 3, FILINGS]),
-        largest_hop=one([0, 1, 4]), choice_per_year=-(1 << 20), price_usd=ints(accelerators, fill=30_000),
-        shell_usd_per_mw=ints(markets, fill=11_000_000), opex_usd_per_mw=ints(markets, fill=900_000),
-        route_factor=pick([FACTOR_ONE // 2, FACTOR_ONE], 4, 8),
-    )  # fmt: skip
-    return static, draws
-
-
-def offsets(rng: np.random.Generator, phases: np.ndarray) -> np.ndarray:
-    """(R, F) rising days from the first phase to each."""
-    steps = rng.choice(np.array([0, 0, 10, 60]), size=(len(phases), PHASES))
-    steps[:, 0] = 0
-    return steps.cumsum(axis=1) * DAY
 
 
 # ------------------------------------------------------------------ sites and phases

@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from scipy.special import ndtr
 
 from simulator.compile import sampler_key, scenario_sampler, scenario_world, scenario_worlds
 from simulator.distributions import quantile
-from simulator.draws import Floats
+from simulator.draws import Aspect, Floats, bits, keys
 from simulator.sampling import (
     APPLICATIONS,
     CASES,
@@ -167,6 +167,145 @@ def test_a_whole_series_is_one_assumption() -> None:
     assert len(open_) > 4
 
 
+# ------------------------------------------------------------------ assumptions of another number, or given
+
+ASSUMED = ("median", "deliveries", "opening_stock", "under_way", "fleet_chips", "route_factor", "price_usd", "shell_usd_per_mw",
+           "grid_ticks", "grid_backlog", "grid_works", "crew_limit", "bridge_supply", "opex_usd_per_mw", "spend_ppm", "reviewers",
+           "office_factor", "filing_lead", "value_usd", "choice_per_year", "discount_ppm")  # fmt: skip
+"""Tables and numbers that hold assumptions only."""
+DRAWN = ("licence_clock", "licence_stop", "licence_stop_length", "licence_outcome", "refile", "authorisation_time",
+         "authorisation_outcome", "nveu_time", "nveu_outcome", "deal_time")  # fmt: skip
+"""Tables that hold luck only."""
+
+
+def keyed(s: Sampler, seed: int, index: int) -> np.ndarray:
+    """The uniform numbers of one draw of the assumptions, by the plain generator."""
+    return bits(seed, index, keys(list(s.assumption_names)), Aspect.ASSUMPTION)
+
+
+def test_several_replications_may_share_their_assumptions_and_differ_in_luck() -> None:
+    s = sampler()
+    other = s.draw(SEED, 7)
+    assert digest(s.draw(SEED, 7, assumption=7)) == digest(other)
+    drawn = [s.draw(SEED, r, assumption=7) for r in (0, 1, 2)]
+    for r, draws in enumerate(drawn):
+        plain = s.draw(SEED, r)
+        for name in ASSUMED:
+            assert np.array_equal(getattr(draws, name), getattr(other, name)), name
+        for name in DRAWN:
+            assert np.array_equal(getattr(draws, name), getattr(plain, name)), name
+            assert not np.array_equal(getattr(draws, name), getattr(other, name)), name
+        assert not np.array_equal(draws.median, plain.median)
+        assert repr(draws.after_run) == repr(other.after_run) != repr(plain.after_run)
+        assert repr(draws.china) == repr(other.china) != repr(plain.china)
+    assert len({draws.names for draws in drawn}) == 3
+    # The luck of a project is that of its replication, read in the tables of the assumptions.
+    plain, shared = (by_name(d, "patience", "security") for d in (s.draw(SEED, 1), drawn[1]))
+    common = plain.keys() & shared.keys()
+    assert len(common) > 500
+    assert {n: plain[n] for n in common} == {n: shared[n] for n in common}
+
+
+@pytest.mark.parametrize("kind", [np.uint64, np.int64, object])
+def test_given_quantiles_take_the_place_of_the_numbers_drawn_for_the_assumptions(kind: type) -> None:
+    s = sampler()
+    assert len(set(s.assumption_names)) == len(s.assumption_names)
+    given = keyed(s, SEED, 7)
+    wanted = given.tolist() if kind is object else given.astype(kind)
+    assert digest(s.draw(SEED, 1, quantiles=wanted)) == digest(s.draw(SEED, 1, assumption=7))
+    assert digest(s.draw(SEED, 1, quantiles=wanted, assumption=3)) == digest(s.draw(SEED, 1, assumption=7))
+    still = s.draw(SEED, 1, quantiles=wanted, assumptions=False)
+    assert digest(still) == digest(s.draw(SEED, 1, assumptions=False))
+
+
+def test_each_number_moves_the_inputs_it_is_for_and_no_others() -> None:
+    s = sampler()
+    names, given = s.assumption_names, keyed(s, SEED, 0)
+    before = s.sheet.draw(SEED, 0, quantiles=given)
+    ranged = np.array([v.family != "fixed" and v.low < v.high for v in s.values])  # type: ignore[operator]
+    moved = np.zeros(len(s.values), dtype=int)
+    for i, name in enumerate(names):
+        parts = name.split("/")
+        if len(parts) == 4:
+            mine = ["/".join(value.key[:4]) == name for value in s.values]
+        else:
+            assert parts[1] == "*"
+            mine = [(value.table, value.parameter) == (parts[0], parts[2]) for value in s.values]
+        assert any(mine), name
+        other = given.copy()
+        other[i] = (1 << 62) - 1 - given[i]
+        changed = s.sheet.draw(SEED, 0, quantiles=other) != before
+        assert not (changed & ~np.array(mine)).any(), name
+        moved += changed
+    # Where a tail is cut at the bound of its unit, another quantile may mean the same value.
+    free = ranged & (before > s.sheet.least) & (before < s.sheet.most)
+    assert free.sum() > 1200
+    assert (moved[free] == 2).all()  # its own number and the one it shares
+    assert (moved[~ranged] == 0).all()
+
+
+def test_numbers_in_the_middle_put_every_input_at_its_middle() -> None:
+    s = sampler()
+    middle = s.sheet.draw(SEED, 0, quantiles=np.full(len(s.assumption_names), 1 << 61))
+    assert middle == pytest.approx(s.sheet.draw(SEED, 0, uncertain=False), rel=1e-12)
+
+
+def test_shares_are_scaled_to_their_sum_whatever_their_quantiles() -> None:
+    s = sampler()
+    routes = [i for i, name in enumerate(s.assumption_names) if name.startswith("companies/") and "/route_share/" in name]
+    assert len(routes) == len(s.frame.companies) * len(Route)
+    given = keyed(s, SEED, 0)
+    given[routes] = (1 << 62) - 1
+    draws, (get, *_), budgets = caught(s, 0, "_budgets", quantiles=given)
+    assert (get("route_share").sum(axis=2) > 1.1).all()
+    leased = get("route_share")[:, :, Route.LEASED] / get("route_share").sum(axis=2)
+    shell = (1 - leased[:, s.spans]) * get.one("capex_construction") * 1e6
+    assert budgets.shell == pytest.approx(shell)
+    assert len(set(draws.route.tolist())) == len(Route)
+
+
+def test_names_of_assumptions_do_not_depend_on_what_a_scenario_supposes() -> None:
+    names = of_scenario("history").assumption_names
+    for other in ("chip-shock", "grid-squeeze"):
+        assert of_scenario(other).assumption_names == names
+    assert supposed({"parameter": "pause_probability", "set": 0.0}).assumption_names == sampler().assumption_names
+
+
+def test_what_companies_expect_is_drawn_at_the_same_quantiles() -> None:
+    history, shock = of_scenario("history"), of_scenario("chip-shock")
+    given = keyed(history, SEED, 5)
+    a, b = (s.draw(SEED, 2, quantiles=given) for s in (history, shock))
+    same_plans(a, b)
+    assert digest(b) == digest(shock.draw(SEED, 2, assumption=5))
+    assert b.offered is not None
+    with pytest.raises(ValueError, match="other inputs"):
+        Sampler(with_place("ZZZ", "BRA", "countries"), frame(with_place("ZZZ", "BRA", "countries"), START, END), (END, history))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda given: given[1:],
+        lambda given: given[None],
+        lambda given: given / 2.0**62,
+        lambda given: np.where(np.arange(len(given)) == 3, -1, given),
+        lambda given: np.where(np.arange(len(given)) == 3, 1 << 62, given),
+        lambda given: given.astype(np.uint64) + np.uint64(1 << 63),
+    ],
+)
+def test_other_quantiles_are_refused(wrong: Callable[[np.ndarray], np.ndarray]) -> None:
+    with pytest.raises(ValueError, match=r"quantiles must (be|lie)"):
+        sampler().draw(SEED, 0, quantiles=wrong(keyed(sampler(), SEED, 0)))
+
+
+def test_a_compiled_scenario_hands_assumptions_on_to_its_sampler() -> None:
+    from test_compile import compiled
+
+    c = compiled("history")
+    given = keyed(c.sampler, SEED, 3)
+    assert digest(c.draw(SEED, 1, assumption=3)) == digest(c.draw(SEED, 1, quantiles=given)) != digest(c.draw(SEED, 1))
+
+
 # ------------------------------------------------------------------ the switches
 
 
@@ -287,6 +426,29 @@ def test_draws_do_not_depend_on_policy(name: str) -> None:
     assert digest(own.draw(SEED, 1)) == digest(compiled("history").draw(SEED, 1)) == digest(c.draw(SEED, 1))
 
 
+def test_scenarios_with_one_key_share_their_draws_and_no_run_changes_them() -> None:
+    from simulator.experiments import _play, compile_all
+
+    sets = ["end=2025-12-31"]
+    scenarios = [
+        load_scenario("history", sets=sets),
+        load_scenario("diffusion-framework", sets=sets),
+        load_scenario("no-controls", sets=[*sets, "mechanisms.uveu=false"]),
+        load_scenario("history", sets=[*sets, "mechanisms.rationing=false"]),
+        load_scenario("history", sets=[*sets, "mechanisms.luck=false"]),
+        load_scenario("history", sets=[*sets, "mechanisms.assumptions=false"]),
+        load_scenario("grid-squeeze", sets=sets),
+    ]
+    made = compile_all(scenarios, world())
+    found = [digest(one.draw(SEED, 1)) for one in made]
+    assert len({one.draw_key for one in made[:3]}) == len(set(found[:3])) == 1
+    assert len({one.draw_key for one in made[2:]}) == len(set(found[2:])) == 5
+    draws = made[0].draw(SEED, 1)
+    for one in made[:2]:
+        _play(one, draws)
+        assert digest(draws) == found[0]
+
+
 def compile_alone(name: str) -> Sampler:
     """A sampler built for this scenario alone, as a single run would."""
     scenario = load_scenario(name, sets=["end=2028-12-31"])
@@ -364,12 +526,8 @@ def test_more_money_for_one_company_changes_no_draw_of_the_others_nor_the_luck_o
 def test_one_more_announcement_changes_no_draw_of_the_other_projects() -> None:
     s, wider = sampler(), Sampler(world(), sampler().frame)
     first = s.announced[0]
-    wider.announced = sorted(
-        [*s.announced, dataclasses.replace(first, name="a-new-one", on=date(2025, 5, 5))], key=lambda a: (a.on, a.name)
-    )
-    from simulator.draws import entity_key
-
-    wider.announced_keys = np.array([entity_key(a.name) for a in wider.announced], dtype=np.uint64)
+    another = dataclasses.replace(first, name="a-new-one", on=date(2025, 5, 5))
+    wider.announce(sorted([*s.announced, another], key=lambda a: (a.on, a.name)))
     a, b = s.draw(SEED, 0), wider.draw(SEED, 0)
     assert set(b.names) - set(a.names) >= {"a-new-one"}
     luck_a, luck_b = by_name(a, *LUCK, "appeal"), by_name(b, *LUCK, "appeal")
@@ -557,7 +715,7 @@ def test_announced_projects_have_their_own_day_size_country_and_company() -> Non
 
 def test_taking_the_announcements_away_moves_megawatts_but_adds_none() -> None:
     s, without = sampler(), Sampler(world(), sampler().frame)
-    without.announced, without.announced_keys = [], np.array([], dtype=np.uint64)
+    without.announce([])
     for r in range(3):
         (a, planned), (b, same) = plans(s, r), plans(without, r)
         assert (planned == same).all()
@@ -717,7 +875,7 @@ def test_a_company_pays_for_the_shells_it_does_not_lease() -> None:
 # ------------------------------------------------------------------ money
 
 
-def caught(s: Sampler, replication: int, name: str, **switches: bool) -> tuple[Draws, tuple[Any, ...], Any]:
+def caught(s: Sampler, replication: int, name: str, **switches: Any) -> tuple[Draws, tuple[Any, ...], Any]:
     """A replication, and the arguments and the result of one of the sampler's steps in it."""
     found: list[tuple[tuple[Any, ...], Any]] = []
     original = getattr(s, name)
@@ -857,8 +1015,8 @@ def test_the_phases_of_large_campuses_have_the_stated_sizes() -> None:
     first, step = (world().get("process", p) for p in ("first_phase_mw_facility", "phase_increment_mw_facility"))
     found: dict[str, list[float]] = defaultdict(list)
     for r in range(6):
-        draws, (get, keys, route, sizes, chance), _ = caught(s, r, "_phases")
-        huge = s._phases(get, keys, route, np.full_like(sizes, 1_000_000), chance)
+        draws, (get, route, sizes, own, interval), _ = caught(s, r, "_phases")
+        huge = s._phases(get, route, np.full_like(sizes, 1_000_000), own, interval)
         assert (huge["phases"] == PHASES).mean() > 0.9
         facility = huge["phase_mw16"] / 16 * float(get("power_design_ratio"))
         found["first"] += facility[draws.route != Route.EXPANSION, 0].tolist()

@@ -416,7 +416,7 @@ def read_after(world_: World | None = None, replication: int | None = None) -> s
     def get(name: str) -> np.ndarray:
         return Sheet(values[name], 0.5).draw(1, replication or 0, replication is not None)
 
-    return sp.after_run(get, w, ["h100", "b200", "unheard_of"])
+    return sp.after_run(get, sp.peaks(w, ["h100", "b200", "unheard_of"]))
 
 
 def test_the_shipped_inputs_that_only_measuring_reads() -> None:
