@@ -182,7 +182,9 @@ def spread_table(log_sd: float, one: int = 1 << FRACTION_BITS) -> Ints:
 
 def spread_tables(log_sd: Floats, one: int = 1 << FRACTION_BITS) -> Ints:
     """(n, 1025) the tables of several spreads, as `spread_table` makes each."""
-    return np.rint(one * np.exp(log_sd[:, None] * _table_normals())).astype(np.int64)
+    tables = log_sd[:, None] * _table_normals()
+    np.multiply(one, np.exp(tables, out=tables), out=tables)
+    return np.rint(tables, out=tables).astype(np.int64)
 
 
 @cache

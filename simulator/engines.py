@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from simulator.events import Log
@@ -14,13 +16,14 @@ ENGINES: tuple[Engine, ...] = ("simpy", "compiled")
 
 
 def play(static: Static, draws: Draws, engine: Engine = "compiled") -> Log:
-    """The event log of one replication. Both engines give the same bits."""
+    """The event log of one replication. Both engines give the same bits. Raises ValueError for an engine there is not."""
+    if engine not in ENGINES:
+        raise ValueError(f"there is no engine {engine!r}; there are {' and '.join(ENGINES)}")
     if engine == "compiled":
         from simulator.events import LOG
-        from simulator.kernel import play as compiled
         from simulator.packing import given
 
-        log, _ = compiled(given(static, draws))
+        log, _ = _kernel()(given(static, draws))
         return cast("Log", log.view(LOG))
     from simulator.model import Expansion
 
@@ -32,3 +35,25 @@ def play(static: Static, draws: Draws, engine: Engine = "compiled") -> Log:
     finally:
         if enabled:
             gc.enable()
+
+
+def warm() -> bool:
+    """Whether the compiled engine is there already: compiled by this version of the source, on this machine."""
+    from simulator import jit
+
+    return any(jit.folder().glob("**/kernel.play-*.nbc"))
+
+
+@cache
+def _kernel() -> Callable[[Any], tuple[Any, int]]:
+    """The kernel, ready: loaded as compiled before, or compiled now (by one process at a time, so that others load it)."""
+    from filelock import FileLock
+
+    from simulator import jit, kernel
+    from simulator.packing import example
+
+    play: Callable[[Any], tuple[Any, int]] = kernel.play
+    if not jit.plain():
+        with FileLock(jit.folder() / "kernel.lock"), jit.in_one_piece():
+            kernel.play.compile(example())
+    return play

@@ -33,6 +33,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessP
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -316,6 +317,7 @@ class _Elsewhere(Pool[S]):
         self.interrupts = Interrupts()
         self.in_hand: dict[Any, _Job[Any]] = {}
         self.dropped = False
+        self.describe: Callable[[Any], str] = shown
 
     def map(
         self,
@@ -325,6 +327,7 @@ class _Elsewhere(Pool[S]):
         describe: Callable[[T], str] = shown,
         stop: Callable[[], bool] = _never,
     ) -> Iterator[tuple[T, R]]:
+        self.describe = describe
         call = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
         fresh, again = map(_Job, tasks), deque[_Job[T]]()
         last = False
@@ -608,12 +611,15 @@ class _Dask(_Elsewhere[S]):
         import logging
 
         import distributed
+        from dask import config
 
+        settings: Any = config
         dask: Any = distributed  # half of it is untyped
         if self.address == LOCAL:
             self.folder = tempfile.mkdtemp(prefix="groundbreak-")
             try:
-                with self.interrupts.deaf():
+                # One death more is forgiven; who was there both times is then worked alone.
+                with self.interrupts.deaf(), settings.set({"distributed.scheduler.allowed-failures": 1}):
                     self.cluster = dask.LocalCluster(
                         n_workers=workers, threads_per_worker=1, memory_limit=0, local_directory=self.folder,
                         host="127.0.0.1", dashboard_address="127.0.0.1:0",
@@ -695,7 +701,8 @@ class _Dask(_Elsewhere[S]):
         if threads:
             self.workers, self.seen = threads, now
         elif now - self.seen > ANSWER:
-            raise WorkerFailed(f"all workers of {self.address} are gone")
+            in_hand = ", ".join(self.describe(job.task) for job in islice(self.in_hand.values(), 3))
+            raise WorkerFailed(f"all workers of {self.address} are gone{f'; in hand was {in_hand}' if in_hand else ''}")
 
     def submit(self, function: bytes, task: bytes) -> Any:
         self.count += 1
@@ -724,7 +731,8 @@ class _Dask(_Elsewhere[S]):
         except TimeoutError:  # the worker died before its result was fetched
             raise _NotYet from None
         except distributed.KilledWorker:
-            raise _Lost(ATTEMPTS) from None
+            # All that waited for that worker are suspected. Worked alone, the guilty one is found.
+            raise _Lost(ATTEMPTS - 1) from None
         except CancelledError as error:
             raise self._forgotten(error) from error
         except Exception as error:
@@ -734,7 +742,8 @@ class _Dask(_Elsewhere[S]):
         return WorkerFailed(f"the Dask scheduler {self.address} is gone or has given up: {_words(error)}")
 
     def replace(self, blamed: list[str]) -> None:
-        raise WorkerFailed(f"{', '.join(blamed)}: each worker of {self.address} that worked this task died; out of memory?")
+        if blamed:
+            raise WorkerFailed(f"{', '.join(blamed)}: each worker of {self.address} that worked this task died; out of memory?")
 
     def close(self, broken_off: bool) -> None:
         try:

@@ -10,7 +10,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -74,12 +75,16 @@ def jit(function: Callable[..., Any]) -> Any:
         numba.config.CACHE_DIR = before
 
 
+_INNER: set[str] = set()
+
+
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only compiled code calls: it is kept inside what calls it."""
     if plain():
         return function
     import numba
 
+    _INNER.add(function.__qualname__)
     return numba.njit(function)
 
 
@@ -102,3 +107,41 @@ def rule(function: Callable[..., Any]) -> Any:
             scope[name] = rule(found)
     copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
     return inner(copy)
+
+
+@contextmanager
+def in_one_piece() -> Iterator[None]:
+    """While this holds, what is compiled is optimised once, as a whole: inner functions are only linked into what calls them.
+
+    Numba otherwise optimises every function with all it calls, and turns each into machine code that nothing runs: three times
+    the time for the kernel. The code that runs is the same. Where Numba's insides have changed, its own way is taken.
+    """
+    from numba.core import codegen
+
+    library, generator = getattr(codegen, "CPUCodeLibrary", None), getattr(codegen, "JITCPUCodegen", None)
+    known = library and generator and all(hasattr(library, name) for name in ("_raise_if_finalized", "_get_module_for_linking"))
+    if not known or not hasattr(generator, "set_env"):
+        yield
+        return
+    finalize, set_env = library.finalize, generator.set_env
+
+    def link_only(self: Any) -> None:
+        if self.name not in _INNER:
+            finalize(self)
+            return
+        self._raise_if_finalized()
+        for one in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(one._reload_init)
+            self._final_module.link_in(one._get_module_for_linking(), preserve=True)
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def set_if_there(self: Any, name: str, env: Any) -> None:
+        if self._engine.get_global_value_address(name):  # what is only linked has no place of its own
+            set_env(self, name, env)
+
+    library.finalize, generator.set_env = link_only, set_if_there
+    try:
+        yield
+    finally:
+        library.finalize, generator.set_env = finalize, set_env

@@ -348,6 +348,8 @@ def alarm(w: Any, tick: int, place: int, do: int, a: int, b: int) -> None:
             w.alarm = more
         w.alarms += 1
     one = w.alarm[i]
+    if w.sequence >> 20:
+        raise OverflowError("more alarms in one replication than their order in an instant has room for")
     one.tick, one.key, one.do, one.a, one.b = tick, place << 20 | w.sequence, do, a, b
     w.sequence += 1
     day = tick >> TICK_BITS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.machine import CUBES, GIVEN, LAW, NONE, SCALARS, TABLES, VECTORS, WATTS_PER_SIXTEENTH
+from simulator.machine import CUBES, GIVEN, INPUTS, LAW, NONE, SCALARS, TABLES, VECTORS, WATTS_PER_SIXTEENTH
 from simulator.static import FACTOR_BITS, authorisation_rounds, authorised_spans, deal_ticks, office_cases
 from simulator.units import PPM, TICK_BITS
 
@@ -71,6 +71,17 @@ def given(static: Static, draws: Draws) -> Any:
     }
     plain = {name: np.ascontiguousarray(values[name], dtype=np.int64) for name in (*arrays, "outlook")}
     return Given(**{name: int(values[name]) for name in SCALARS}, **plain, law=values["law"])
+
+
+def example() -> tuple[Any]:
+    """The types of what the kernel is called with, which are the same for every scenario."""
+    import numba
+
+    def array(element: Any, dimensions: int) -> Any:
+        return numba.types.Array(element, dimensions, "C") if dimensions else element
+
+    kinds = [array(numba.types.int64, INPUTS[name]) for name in GIVEN[:-1]]
+    return (numba.types.NamedTuple([*kinds, array(numba.from_dtype(LAW), 4)], Given),)
 
 
 def _ints(values: list[int]) -> Ints:

@@ -29,6 +29,8 @@ CHAIN = ("machine", "authority", "kernel", "packing")
 """Modules of the engine, in the order in which they import one another"""
 GROWING = {"LICENCE", "REQUEST", "ALARM", "NEXT", "ROW"}
 """Records of which there may be any number"""
+HEAP = 512
+"""Alarms of one day for which there is room at first"""
 FIRST_ROOM = 4
 COLUMNS = attrgetter(*(LOG.names or ()))
 
@@ -125,10 +127,14 @@ class Arrays:
         self.growing, self.tiny = growing, tiny
         self.given: dict[tuple[str, ...], set[int]] = {}
         self.grown: set[tuple[str, ...]] = set()
+        self.heaps: set[Any] = set()
 
     def empty(self, shape: Any, kind: Any) -> Any:
         """An array that holds nothing yet."""
         if kind is np.int64:
+            if shape == HEAP and self.tiny and HEAP // 2 not in self.heaps:
+                shape = FIRST_ROOM
+            self.heaps.add(shape)
             return np.full(shape, UNSET)
         shape = shape if isinstance(shape, tuple) else (shape,)
         names = kind.names

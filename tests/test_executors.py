@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -240,7 +241,10 @@ def test_a_start_that_raises_is_told(where: dict[str, Any]) -> None:
 
 
 def test_a_worker_killed_at_its_start_is_told(mortal: dict[str, Any]) -> None:
-    with pytest.raises(WorkerFailed, match=r"died.*(SIGKILL|out of memory)"), executor(start=dies_at_start, **mortal) as pool:
+    with (
+        pytest.raises(WorkerFailed, match=r"died.*(SIGKILL|out of memory)|all workers of local are gone; in hand was "),
+        executor(start=dies_at_start, **mortal) as pool,
+    ):
         list(pool.map(echo, range(10)))
 
 
@@ -280,7 +284,8 @@ def test_a_worker_killed_from_outside_changes_nothing(mortal: dict[str, Any]) ->
 def test_a_task_that_kills_its_worker_each_time_is_named(mortal: dict[str, Any]) -> None:
     with pytest.raises(WorkerFailed) as raised, executor(**mortal) as pool:
         list(pool.map(dies_at_7, range(30), describe=lambda task: f"replication {task}"))
-    assert str(raised.value).startswith("replication 7: "), "somebody else was blamed"
+    # A Dask nanny gives up if its worker dies before it has heard from it: then nobody may be left.
+    assert re.match(r"replication 7: |all workers of local are gone; in hand was replication 7$", str(raised.value))
     if pool.kind == "processes":
         assert str(raised.value) == f"replication 7: its worker process died {ATTEMPTS} times (SIGKILL; out of memory?)"
 

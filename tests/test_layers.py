@@ -84,7 +84,7 @@ LIBRARIES = {
     "requests": set(),
     "duckdb": {"store"},
     "filelock": {"store"},
-    "dask": set(),
+    "dask": {"executors"},
     "distributed": {"executors"},
 }
 LIGHT = ["simulator", "simulator.problems", "simulator.resources", "simulator.cli"]

@@ -261,6 +261,8 @@ def widened(static: Static, draws: Draws, chance: Chance) -> tuple[Static, Draws
     law["allocation_rule"] = pick([POT, POT_2, POT_2, -1], s, countries)
     law["law_changes"] = pick([-1, CHANGE, LICENCE_2, FREE_2, LPP_2], s)
     law["grant_rule"] = pick([GRANT, LICENCE], len(static.grant_tick))
+    if often(0.15):  # one watt more or less is one chip more or less
+        law["watts"] = pick([999, 3_937], accelerators)
     if often(0.6):
         law["tightens"] = tightens(static)
     if often(0.1):
@@ -412,6 +414,9 @@ def rationing(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, A
         chips = len(static.accelerators)
         law |= {"watts": ints(chips, fill=500), "tpp": ints(chips, fill=CHIP), "counted_tpp": pick([0, CHIP, CHIP], chips)}
         law["grant_tpp"] = pick([CHIP * 125 * 7, CHIP * 125 * 15, CHIP * 125 * 79 + 1], grants)
+        law["allocation"] = pick(
+            [NO_POT, CHIP * 500, CHIP * 1_000, CHIP * 1_500], s, countries
+        )  # half of what a phase takes, and whole
     return law, {
         "smallest_share_ppm": one([0, 1, 300_000, 500_000]), "licence_validity": one([30, 60, 200, 1500]) * DAY - one([0, 1]),
         "licence_forecast": one([0, 120, 900]) * DAY, "filing_lead": one([60, 200]) * DAY, "refile": pick([0, 10], *draws.refile.shape) * DAY,
@@ -447,6 +452,9 @@ def authorising(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str,
     fleet = pick([0, 0, 100, 300], companies, countries, len(static.accelerators))
     fleet[:, static.home] = pick([500, 3_000, 20_000], companies, len(static.accelerators))
     allocation = pick([NO_POT, 0, 0, 1, CHIP * 500], s, countries)
+    exact = chance.often(0.15)  # all chips at home go, to the last one
+    if exact:
+        fleet[:, static.home] = 0
     law = {
         "needs_licence": needs.astype(np.int64), "rule": np.where(needs, np.where(static.needs_licence == 1, static.rule, LICENCE), FREE),
         "posture": np.where(needs & (static.posture == 0), Posture.CASE_BY_CASE, static.posture),
@@ -460,10 +468,16 @@ def authorising(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str,
         "allocation_counts": np.where((allocation == NO_POT) & (chance.rng.random((s, countries)) < 0.7), 1, 0),
         "allocation_window": pick([0, 0, 0, 1], s, countries).cumsum(axis=0),
     }  # fmt: skip
+    chips = len(static.accelerators)
+    if exact:
+        law |= {
+            "watts": ints(chips, fill=500), "tpp": ints(chips, fill=CHIP), "counted_tpp": ints(chips, fill=CHIP), "uveu_us_ppm": ints(s),
+            "uveu_single_ppm": ints(s, fill=PPM), "uveu_tier1_ppm": ints(s),
+        }  # fmt: skip
     return law, {
-        "fleet_chips": fleet, "authorisation_kept": pick([60, 300, EVER >> 20, EVER >> 20], companies) * DAY,
+        "opening_stock": pick([125, 1_000, 2_000], companies, chips) if exact else draws.opening_stock, "fleet_chips": fleet, "authorisation_kept": pick([60, 300, EVER >> 20, EVER >> 20], companies) * DAY,
         "patience": pick([10, 30, 100, 200], len(draws.names)) * DAY, "filing_lead": one([0, 60]) * DAY,
-        "value_usd": one([300, 2_000, 9_000]), "deliveries": pick([0, 20, 100, 700], *draws.deliveries.shape), "offered": None,
+        "value_usd": one([300, 2_000, 9_000]), "deliveries": pick([0] if exact else [0, 20, 100, 700], *draws.deliveries.shape), "offered": None,
         "appeal": draws.appeal + (static.market_country != static.home) * one([0, 1 << 19, 3 << 20]),
     }  # fmt: skip
 
@@ -625,15 +639,15 @@ def filling(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, Any
         "allocation": ints(s, countries) + pick([0, 0, 1], s, countries), "authorisation_applied": pick([-400, -60, 0], companies) * DAY,
         "authorisation_grant": ints(companies, fill=ALWAYS), "authorisation_median": pick([0, 30, 300], companies) * DAY,
         "uveu_single_ppm": pick([3_000, 20_000, 70_000], s), "uveu_tier1_ppm": pick([0, 0, 960_000], s), "uveu_us_ppm": ints(s),
-        "allocation_counts": ints(s, countries), "quarter_ticks": one([30, 91]) * DAY, "allow_lpp": False, "allow_relocation": chance.often(0.8),
+        "allocation_counts": ints(s, countries), "quarter_ticks": one([30, 91]) * DAY, "allow_lpp": False, "allow_relocation": chance.often(0.5),
         "deal_announced": ints(countries, fill=static.horizon), "outlook": pick([0, 0, -(1 << 19)], *static.outlook.shape),
     }  # fmt: skip
     grown = np.maximum(pick([0, 5, 20, 60], companies)[:, None], pick([0, 5], companies, len(static.accelerators)))
     return law, drawn | {
         "authorisation_kept": pick([300, EVER >> 20, EVER >> 20], companies) * DAY, "patience": pick([30, 60, 200], len(draws.names)) * DAY,
-        "deliveries": np.repeat(grown[None], len(draws.deliveries), axis=0), "value_usd": one([300, 700, 2_000]), "stock_ahead": EVER,
-        "planning_horizon": one([300, 1_000, 3_650]) * DAY, "recovery_ppm": one([0, 500_000, PPM]), "commitment_months": one([0, 2]),
-        "chip_money": ints(*draws.chip_money.shape, fill=EVER), "largest_hop": 4,
+        "deliveries": np.repeat(grown[None], len(draws.deliveries), axis=0), "value_usd": one([800, 1_200, 2_000]), "stock_ahead": EVER,
+        "planning_horizon": 1_000 * DAY, "recovery_ppm": one([0, 500_000, PPM]), "commitment_months": one([0, 2]),
+        "shell_usd_per_mw": ints(len(static.markets), fill=11_000_000), "chip_money": ints(*draws.chip_money.shape, fill=EVER), "largest_hop": 4,
     }  # fmt: skip
 
 
