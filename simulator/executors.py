@@ -35,7 +35,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.context import SpawnContext
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 from simulator.problems import InputProblems, nearest, refuse, shown
 
@@ -442,6 +443,30 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
+PREFIX, CONTEXT = "groundbreak-", "context"
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Lock a file until it is closed or we end, however that is. False if another program has."""
+    try:
+        import fcntl
+    except ImportError:  # where there are no such locks nothing is swept up either
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep_up() -> None:
+    """Remove what programs left that were killed: their lock is gone."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{CONTEXT}"):
+        with suppress(OSError), open(path, "rb") as file:  # somebody else's, or just now removed
+            if _locked(file):
+                shutil.rmtree(path.parent, ignore_errors=True)
+
+
 class _Processes(_Elsewhere[S]):
     """Processes of this machine, from the standard library."""
 
@@ -451,10 +476,20 @@ class _Processes(_Elsewhere[S]):
         super().__init__(start, context)
         self.workers = workers
         # Not handed over at the start: a parent that writes to a child that has died waits for ever once the pipe is full.
-        self.folder = tempfile.mkdtemp(prefix="groundbreak-")
-        path = os.path.join(self.folder, "context")
-        with open(path, "wb") as file:
-            file.write(self.brief)
+        self.folder = ""
+        self.kept: BinaryIO | None = None
+        try:
+            _sweep_up()
+            self.folder = tempfile.mkdtemp(prefix=PREFIX)
+            path = os.path.join(self.folder, CONTEXT)
+            self.kept = open(path + "~", "wb")  # noqa: SIM115  (stays open, and locked, as long as we live)
+            self.kept.write(self.brief)
+            self.kept.flush()
+            _locked(self.kept)
+            os.rename(path + "~", path)
+        except OSError as error:
+            self._clear()
+            raise WorkerFailed(f"there is no place for what the workers need: {_words(error)}; TMPDIR names another") from error
         self.brief = b""
         self.reader = functools.partial(_read, path)
         self._open()
@@ -509,8 +544,15 @@ class _Processes(_Elsewhere[S]):
                         process.terminate()
             self.pool.shutdown(wait=True, cancel_futures=True)
         finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self.kept:
+            with suppress(OSError):  # a full disk is told once
+                self.kept.close()
+        if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.interrupts.restore()
+        self.interrupts.restore()
 
 
 # ---- Dask -------------------------------------------------------------------------------------------------------------------
@@ -616,7 +658,7 @@ class _Dask(_Elsewhere[S]):
         settings: Any = config
         dask: Any = distributed  # half of it is untyped
         if self.address == LOCAL:
-            self.folder = tempfile.mkdtemp(prefix="groundbreak-")
+            self.folder = tempfile.mkdtemp(prefix=PREFIX)
             try:
                 # One death more is forgiven; who was there both times is then worked alone.
                 with self.interrupts.deaf(), settings.set({"distributed.scheduler.allowed-failures": 1}):
@@ -750,8 +792,9 @@ class _Dask(_Elsewhere[S]):
             if self.cluster is not None and (broken_off or self.dropped):
                 for nanny in self.cluster.workers.values():
                     nanny.close_gracefully()  # or it would begin another one
-                    if nanny.pid:
-                        os.kill(nanny.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        if nanny.pid:
+                            os.kill(nanny.pid, signal.SIGKILL)
             elif self.sent and self.cluster is None:
                 with suppress(Exception):  # a cluster that is gone has nothing of ours
                     self._within(lambda: self.client.unregister_worker_plugin(self.token))

@@ -18,7 +18,8 @@ from types import FunctionType
 from typing import Any
 
 SOURCES = (
-    "jit", "machine", "authority", "kernel", "headline", "streams", "draws", "decisions", "controls", "static", "units", "events", "project", "pools",
+    "jit", "machine", "authority", "kernel", "headline", "reduction", "lives", "timeline", "streams", "draws", "decisions", "controls", "static",
+    "units", "events", "project", "pools",
 )  # fmt: skip
 """Modules whose text decides what the machine code does."""
 PLAIN = "GROUNDBREAK_PLAIN"

@@ -31,7 +31,9 @@ from simulator.machine import (
 from simulator.project import NOT_YET
 from simulator.static import BARRED, FACTOR_BITS, Posture, Route, Timed, Workload
 from simulator.units import PPM, TICKS_PER_DAY
+from simulator.units import scaled as _scaled
 
+scaled = rule(_scaled)
 worth, shell_cost, idle_cost = rule(decisions.worth), rule(decisions.shell_cost), rule(decisions.idle_cost)
 share_of, stay, leave, best, ppm_of = (
     rule(decisions.share_of), rule(decisions.stay), rule(decisions.leave), rule(decisions.best), rule(decisions.ppm_of),
@@ -399,12 +401,12 @@ def take_control(w: Any, p: Any) -> None:
         power = min(power, units_wait(w, w.units[0].waiting) + w.bridge_lead[p.root])
     building = middle(w, p, Timed.CONSTRUCTION) + middle(w, p, Timed.FIT_OUT)
     p.building = building * w.optimism >> FACTOR_BITS
-    p.expected_shell = now + (shell * w.optimism >> FACTOR_BITS)
+    p.expected_shell = now + scaled(shell, w.optimism)
     if p.first == NONE:
         new_phases(w, p, w.phases[p.root])
         for i in range(p.count):
             w.each_phase[p.first + i].mw16 = w.phase_mw16[p.root, i]
-    expect_power(w, p, now + (power * w.optimism >> FACTOR_BITS))
+    expect_power(w, p, now + scaled(power, w.optimism))
     unbroken_add(w, p)
     for i in range(p.first, p.first + p.count):
         f = w.each_phase[i]
@@ -461,7 +463,7 @@ def review_dates(w: Any) -> None:
                 wait = max(turn, one.tick + w.grid_works[m]) - w.now
                 if p.in_unit_line:  # on-site units may still come first
                     wait = min(wait, p.units_wait + w.bridge_lead[p.root])
-                expect_power(w, p, w.now + (wait * w.optimism >> FACTOR_BITS))
+                expect_power(w, p, w.now + scaled(wait, w.optimism))
 
 
 @inner
@@ -492,7 +494,7 @@ def request_date(w: Any, p: Any) -> int:
     """The place of a request in the queue is its date: before site control by the usual lead, and by as much more as the
     route has a head start."""
     wait = max(w.median[Timed.INTERCONNECTION, p.market], grid_wait(w, p.market))
-    ahead = wait - (wait * w.route_factor[p.route, Timed.INTERCONNECTION] >> FACTOR_BITS)
+    ahead = wait - scaled(wait, w.route_factor[p.route, Timed.INTERCONNECTION])
     return w.now - w.interconnection_lead - ahead
 
 
@@ -503,7 +505,7 @@ def request_grid(w: Any, p: Any) -> None:
     if w.rationed[p.market]:
         p.requested, p.in_requests = request_date(w, p), 1
         luck = w.luck_power[year(w), p.country]
-        work_ticks = p.mw16 * w.grid_ticks[p.market] * luck >> FACTOR_BITS
+        work_ticks = scaled(p.mw16 * w.grid_ticks[p.market], luck)
         p.grid_node = grid_join(w, p.market, p.requested, p.root, p.hop, work_ticks, p.id)
         connect_next(w, p.market)
         late = True

@@ -677,7 +677,7 @@ def _china(run: Run, h100e: Floats) -> Floats:
     if static.china is None or draws.china is None:
         return np.full((len(CHINA), h100e.shape[0]), np.nan)
     # China has no sites in this model: it is taken to place the share of what it could buy that the four can place.
-    merchant = np.isin(static.vendor_of, [static.vendors.index(vendor) for vendor in MERCHANTS])
+    merchant = np.isin(static.vendor_of, [vendor for vendor, name in enumerate(static.vendors) if name in MERCHANTS])
     offered = draws.deliveries[:, :, merchant].sum(axis=(1, 2))
     placed = run.delivered[:, :, merchant].sum(axis=(1, 2)) / np.maximum(offered, 1)
     found = china(static.china, draws.china._replace(demand=draws.china.demand * placed))

@@ -21,7 +21,7 @@ from simulator.pools import Capacity, ChipQueue, Claim, GridQueue
 from simulator.project import NOT_YET, Alarm, Phase, Project
 from simulator.regulator import WATTS_PER_SIXTEENTH, Regulator
 from simulator.static import BARRED, FACTOR_BITS, Draws, Route, Static, Timed, Workload
-from simulator.units import PPM, TICKS_PER_DAY, in_years
+from simulator.units import PPM, TICKS_PER_DAY, in_years, scaled
 
 Steps: TypeAlias = Generator[simpy.Event, Any, Any]
 
@@ -257,9 +257,9 @@ class Expansion:
         optimism = self.draws.optimism
         building = self.middle(p, Timed.CONSTRUCTION) + self.middle(p, Timed.FIT_OUT)
         p.building = building * optimism >> FACTOR_BITS
-        p.expected_shell = now + (shell * optimism >> FACTOR_BITS)
+        p.expected_shell = now + scaled(shell, optimism)
         p.phases = [Phase(p, i, mw16, self.env.event(), 0, self.env.event(), vendor=p.vendor) for i, mw16 in enumerate(p.sizes)]
-        self.expect_power(p, now + (power * optimism >> FACTOR_BITS))
+        self.expect_power(p, now + scaled(power, optimism))
         self.unbroken[p] = None
         for f in p.phases:
             self.coming[p.company, p.vendor][f] = None
@@ -303,7 +303,7 @@ class Expansion:
                     wait = max(turn, rank[0] + int(works[m])) - now
                     if asker in units_wait:  # on-site units may still come first
                         wait = min(wait, units_wait[asker] + int(self.draws.bridge_lead[asker.root]))
-                    self.expect_power(asker, now + (wait * optimism >> FACTOR_BITS))
+                    self.expect_power(asker, now + scaled(wait, optimism))
 
     def middle(self, p: Project, timed: Timed) -> int:
         """Median ticks of a stage at the project's market and on its route."""
@@ -331,7 +331,7 @@ class Expansion:
         route has a head start: a landlord, or a campus with land and power, asked when the queue of today began to form."""
         now = self.env.now
         wait = max(self.median[Timed.INTERCONNECTION][p.market], self.grid[p.market].wait(now))
-        ahead = wait - (wait * self.route_factor[p.route][Timed.INTERCONNECTION] >> FACTOR_BITS)
+        ahead = wait - scaled(wait, self.route_factor[p.route][Timed.INTERCONNECTION])
         return int(now - self.draws.interconnection_lead - ahead)
 
     def request_grid(self, p: Project) -> None:
@@ -340,7 +340,7 @@ class Expansion:
             p.requested = (self.request_date(p), p.root, p.hop)
             self.requests[p.requested] = p
             luck = self.luck_power[self.year()][p.country]
-            self.grid[p.market].join(p.requested, p.mw16 * int(self.draws.grid_ticks[p.market]) * luck >> FACTOR_BITS)
+            self.grid[p.market].join(p.requested, scaled(p.mw16 * int(self.draws.grid_ticks[p.market]), luck))
             self.connect_next(p.market)
             late = True
         else:

@@ -474,7 +474,7 @@ class SweepResult:
             elif place == left_out.start:
                 lines.append(f"  ... {len(left_out)} others in between")
         if len(ranks) > 1:
-            lines.append(self.settled(ranks).text("MW"))
+            lines += _in_words(self.settled(ranks), unit)
         return "\n".join(lines)
 
     def _stopped(self, rule: Rule) -> str:
@@ -592,6 +592,27 @@ class SweepResult:
             "metrics": rows(self.table()),
             "differences": rows(self.differences()),
         }
+
+
+def _in_words(ranking: Ranking, unit: str, most: int = 5) -> list[str]:
+    """Whether more replications would change a ranking."""
+    from simulator.findings import amount
+
+    lines = []
+    if ranking.settled:
+        lines.append("More replications would not change the ranking.")
+    else:
+        others = f", the nearest {most} of {len(ranking.close)}" if len(ranking.close) > most else ""
+        lines.append(f"More replications may change the ranking. Not told apart{others}:")
+    for pair in ranking.close[:most]:
+        needed = f"about {pair.needed:,} replications would tell" if pair.needed else "nobody can say how many would tell"
+        lines.append(
+            f"  {pair.above} over {pair.below}: {amount(pair.gap, unit, signed=True)} ± {amount(pair.half, unit)}; {needed}"
+        )
+    if ranking.equal:
+        others = f" and {len(ranking.equal) - most} other pairs" if len(ranking.equal) > most else ""
+        lines.append(f"Equal in every replication: {', '.join(f'{a} and {b}' for a, b in ranking.equal[:most])}{others}.")
+    return lines
 
 
 SCHEMA_VERSION = 1

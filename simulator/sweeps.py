@@ -382,7 +382,7 @@ class _Sweeping:
         if self.engine != "compiled" or plain():
             return
         compiled = {path.name.partition(".")[0] for path in folder().rglob("*.nbi")}
-        if not {"kernel", "headline"} <= compiled:
+        if not {"kernel", "reduction"} <= compiled:
             if self.say:
                 self.say("compiling the engine, which happens once")
             play_task(Worker(brief), Task((ready,), (Part(0, 0),)))

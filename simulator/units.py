@@ -108,6 +108,11 @@ def share_of(amount: int, ppm: int) -> int:
     return amount // PPM * ppm + amount % PPM * ppm // PPM
 
 
+def scaled(amount: int, factor: int) -> int:
+    """An amount times a multiplier in 2**-20, rounded down. Whole parts and the rest apart, so that no product comes near 2**62."""
+    return (amount >> TICK_BITS) * factor + ((amount & TICKS_PER_DAY - 1) * factor >> TICK_BITS)
+
+
 def threshold(probability: float) -> int:
     """The number below which a uniform 62-bit integer falls with this probability (0 never, 1 always)."""
     return min(max(round(probability * 2.0**62), 0), 1 << 62)

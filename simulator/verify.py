@@ -19,9 +19,10 @@ from simulator.units import TICKS_PER_DAY, day_of
 
 if TYPE_CHECKING:
     from simulator.compile import Compiled
+    from simulator.engines import Engine
     from simulator.static import Draws, Static
 
-ENGINES = ("simpy", "compiled")
+BOTH: tuple[Engine, Engine] = ("simpy", "compiled")
 """The reference first."""
 CONTEXT = 6
 """Rows shown before the difference, and of each engine after it."""
@@ -132,7 +133,7 @@ def describe(
     static: Static,
     draws: Draws,
     *,
-    engines: tuple[str, str] = ENGINES,
+    engines: tuple[Engine, Engine] = BOTH,
     context: int = CONTEXT,
 ) -> list[str]:
     """A difference in lines: what both logs say before it, what each says from there on, and what befell the same entity before."""
@@ -167,7 +168,7 @@ def describe(
 # ------------------------------------------------------------------ engines compared
 
 
-Play = Callable[["Static", "Draws", str], Log]
+Play = Callable[["Static", "Draws", "Engine"], Log]
 FAILURES = (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError, AssertionError, MemoryError)
 
 
@@ -176,7 +177,7 @@ class Report:
     """What a comparison of engines found on one scenario."""
 
     scenario: str
-    engines: tuple[str, str]
+    engines: tuple[Engine, Engine]
     seed: int
     asked: int
     compared: int
@@ -218,7 +219,7 @@ def verify_engines(
     replications: int = 20,
     progress: Callable[[int, int], None] | None = None,
     *,
-    engines: tuple[str, str] = ENGINES,
+    engines: tuple[Engine, Engine] = BOTH,
     play: Play | None = None,
 ) -> Report:
     """Play replications 0..N-1 on both engines and compare their logs; stops at the first that differs.

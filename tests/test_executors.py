@@ -451,6 +451,30 @@ def test_a_caller_that_breaks_off_does_not_wait_for_what_is_in_hand(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_killed_programs_left_is_swept_up_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors.tempfile, "tempdir", str(tmp_path))
+    for name in ("groundbreak-left", "groundbreak-other", "another-left"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "groundbreak-left" / "context").write_bytes(b"x")
+    (tmp_path / "groundbreak-other" / "mine").write_bytes(b"x")
+    (tmp_path / "another-left" / "context").write_bytes(b"x")
+    with executor(workers=2) as pool:
+        mine = {path.name for path in tmp_path.iterdir()} - {"groundbreak-other", "another-left"}
+        assert len(mine) == 1 and "groundbreak-left" not in mine
+        with executor(workers=2) as another:
+            assert mine < {path.name for path in tmp_path.iterdir()}, "that of a program that lives was taken"
+            assert len(list(another.map(echo, [1]))) == len(list(pool.map(echo, [1]))) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"groundbreak-other", "another-left"}
+
+
+def test_no_place_for_what_workers_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(executors.tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(WorkerFailed, match=r"no place for what the workers need: FileNotFoundError.*TMPDIR"), executor(workers=2):
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_workers_must_be_some() -> None:
     with pytest.raises(ValueError, match="workers must be at least 1, not 0"), executor(workers=0):
         pass

@@ -83,7 +83,7 @@ LIBRARIES = {
     "matplotlib": set(),
     "requests": set(),
     "duckdb": {"store"},
-    "filelock": {"store"},
+    "filelock": {"engines", "reduction", "store"},
     "dask": {"executors"},
     "distributed": {"executors"},
 }

@@ -322,6 +322,7 @@ def test_a_run_with_a_part_missing_is_not_finished(store: Store) -> None:
     assert store.runs() == [run]
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs to know the names of open files")
 def test_what_is_seen_is_on_the_disk_already(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file of a part, and the names in its folder, before the folder is moved to its place; then that move."""
     cell, part = fake_cell(), Part(0, 99, 1)
@@ -815,13 +816,11 @@ def test_what_another_live_process_has_not_finished_is_left_alone(tmp_path: Path
     unfinished.mkdir()
     (root / "tmp" / "of-a-dead-process" / "1").mkdir(parents=True)
     (root / "tmp" / "dead-too.lock").touch()
+    (root / "tmp" / "a-file-never-moved").touch()
     other = open_store(root, strict)
     sweep(other, TWO, 5, tell=silent)
-    assert (
-        unfinished.is_dir()
-        and not (root / "tmp" / "of-a-dead-process").exists()
-        and not (root / "tmp" / "dead-too.lock").exists()
-    )
+    assert unfinished.is_dir()
+    assert len(list((root / "tmp").iterdir())) == 4, "of each of the living its folder and its lock"
     del other
     shutil.rmtree(root / "tmp")  # by a tidy user
     sweep(slow, TWO, 150, tell=silent)
@@ -1083,6 +1082,7 @@ def test_sql_reaches_the_views_and_nothing_else(copy: tuple[Path, Run], tmp_path
         f"COPY headlines TO '{tmp_path / 'out.parquet'}'",
         f"ATTACH '{tmp_path / 'x.db'}'",
         "SET enable_external_access = true",
+        "SET threads = 1",
         "INSTALL httpfs",
         "SELECT * FROM hidden",
         "INSERT INTO runs SELECT * FROM runs",

@@ -475,7 +475,8 @@ def authorising(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str,
             "uveu_single_ppm": ints(s, fill=PPM), "uveu_tier1_ppm": ints(s),
         }  # fmt: skip
     return law, {
-        "opening_stock": pick([125, 1_000, 2_000], companies, chips) if exact else draws.opening_stock, "fleet_chips": fleet, "authorisation_kept": pick([60, 300, EVER >> 20, EVER >> 20], companies) * DAY,
+        "opening_stock": pick([125, 1_000, 2_000], companies, chips) if exact else draws.opening_stock, "fleet_chips": fleet,
+        "authorisation_kept": pick([60, 300, EVER >> 20, EVER >> 20], companies) * DAY,
         "patience": pick([10, 30, 100, 200], len(draws.names)) * DAY, "filing_lead": one([0, 60]) * DAY,
         "value_usd": one([300, 2_000, 9_000]), "deliveries": pick([0] if exact else [0, 20, 100, 700], *draws.deliveries.shape), "offered": None,
         "appeal": draws.appeal + (static.market_country != static.home) * one([0, 1 << 19, 3 << 20]),
@@ -638,16 +639,19 @@ def filling(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, Any
     law |= {
         "allocation": ints(s, countries) + pick([0, 0, 1], s, countries), "authorisation_applied": pick([-400, -60, 0], companies) * DAY,
         "authorisation_grant": ints(companies, fill=ALWAYS), "authorisation_median": pick([0, 30, 300], companies) * DAY,
-        "uveu_single_ppm": pick([3_000, 20_000, 70_000], s), "uveu_tier1_ppm": pick([0, 0, 960_000], s), "uveu_us_ppm": ints(s),
-        "allocation_counts": ints(s, countries), "quarter_ticks": one([30, 91]) * DAY, "allow_lpp": False, "allow_relocation": chance.often(0.5),
-        "deal_announced": ints(countries, fill=static.horizon), "outlook": pick([0, 0, -(1 << 19)], *static.outlook.shape),
+        "uveu_single_ppm": pick([20_000, 70_000, 70_000, 250_000], s), "uveu_tier1_ppm": pick([0, 0, 960_000], s), "uveu_us_ppm": ints(s),
+        "allocation_counts": ints(s, countries), "quarter_ticks": one([30, 30, 91]) * DAY, "allow_lpp": False, "allow_relocation": chance.often(0.5),
+        "deal_announced": ints(countries, fill=static.horizon), 
+        "supply_ppm": ints(len(static.supply_ppm), fill=PPM), "outlook": pick([0, 0, -(1 << 19)], *static.outlook.shape),
     }  # fmt: skip
-    grown = np.maximum(pick([0, 5, 20, 60], companies)[:, None], pick([0, 5], companies, len(static.accelerators)))
+    grown = np.maximum(pick([20, 200, 2_000], companies)[:, None], pick([0, 5], companies, len(static.accelerators)))
     return law, drawn | {
         "authorisation_kept": pick([300, EVER >> 20, EVER >> 20], companies) * DAY, "patience": pick([30, 60, 200], len(draws.names)) * DAY,
         "deliveries": np.repeat(grown[None], len(draws.deliveries), axis=0), "value_usd": one([800, 1_200, 2_000]), "stock_ahead": EVER,
-        "planning_horizon": 1_000 * DAY, "recovery_ppm": one([0, 500_000, PPM]), "commitment_months": one([0, 2]),
+        "planning_horizon": 1_000 * DAY, "recovery_ppm": one([500_000, 900_000, PPM, PPM]),
+        "planned": pick([-190, -100, 0, 60, 200], len(draws.names)) * DAY, "commitment_months": 50,
         "shell_usd_per_mw": ints(len(static.markets), fill=11_000_000), "chip_money": ints(*draws.chip_money.shape, fill=EVER), "largest_hop": 4,
+        "offered": None, "appeal": pick([0, 1 << 20], *draws.appeal.shape) + (static.market_country != static.home) * (2 << 20),
     }  # fmt: skip
 
 
