@@ -51,6 +51,13 @@ Workers = Annotated[
     typer.Option(min=1, max=1024, help="Processes; every core unless given. Results do not depend on it.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")]
+WhichEngine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", help="simpy or compiled; without it the compiled one where it is ready or worth compiling. Same results.",
+        show_default=False,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", help="Apply a named override block or an override file. May be repeated.", show_default=False),
@@ -159,6 +166,7 @@ def run(
     seed: Seed = 1,
     replication: Annotated[int, typer.Option(min=0, help="Which replication of the seed.")] = 0,
     story: Annotated[str | None, typer.Option(help="Tell the life of one project, by name.", show_default=False)] = None,
+    engine: WhichEngine = None,
     start: Start = None,
     as_known_on: Known = None,
     set_: Sets = None,
@@ -172,7 +180,9 @@ def run(
     world = _world(as_known_on)
     scenarios = _load([scenario], override, set_, start)
     _check(scenarios, world)
-    played = run_one(compile_scenario(scenarios[0], world), seed, replication)
+    with _input("--engine"):
+        which = _engine(engine) or "simpy"
+    played = run_one(compile_scenario(scenarios[0], world), seed, replication, which)
     if story is not None:
         for line in tell(played.compiled, played.draws, played.log, _root(played.draws, story)):
             typer.echo(line)
@@ -251,6 +261,7 @@ def compare(
         ),
     ] = None,
     replication: Annotated[int, typer.Option(min=0, help="With --story: which replication of the seed.")] = 0,
+    engine: WhichEngine = None,
     start: Start = None,
     as_known_on: Known = None,
     set_: Sets = None,
@@ -266,6 +277,8 @@ def compare(
         return _print_pair(loaded, world, story, seed, replication)
     if out is not None:
         results.check_target(out)  # before the work, not after it
+    with _input("--engine"):
+        which = _engine(engine)
     with _progress(replications) as step, _input("scenarios"):
         try:
             compared = experiments.compare(
@@ -275,6 +288,7 @@ def compare(
                 replications=replications,
                 seed=seed,
                 workers=workers,
+                engine=which,
                 progress=step,
             )
         except KeyboardInterrupt:
@@ -764,11 +778,11 @@ def _limits(precision: str | None, precision_abs: str | None, budget: str | None
     return {"precision": rule.relative, "precision_abs": rule.absolute, "budget": rule.budget}
 
 
-def _engine(name: str) -> Any:
+def _engine(name: str | None) -> Any:
     from simulator.engines import ENGINES
     from simulator.problems import nearest, shown
 
-    if name not in ENGINES:
+    if name is not None and name not in ENGINES:
         raise ValueError(f"{shown(name)} is not an engine; allowed are {', '.join(ENGINES)}{nearest(name, ENGINES)}")
     return name
 
@@ -825,6 +839,95 @@ def _export(found: SweepResult, asked: Sweep, out: Path) -> None:
     for name, frame in (("means", found.table()), ("differences", found.differences())):
         extra[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
     found.store.export(found.id, out, extra | {"summary.txt": found.summary() + "\n"})
+
+
+@app.command()
+def verify(
+    what: Annotated[
+        list[str],
+        typer.Argument(help="Ids of stored runs, or scenarios by shipped name or path of a .yaml file.", show_default=False),
+    ],
+    engines: Annotated[
+        bool, typer.Option("--engines", help="Play scenarios on both engines and compare their event logs, row by row.")
+    ] = False,
+    digests: Annotated[
+        bool, typer.Option("--digests", help="Of stored runs check the files only, without computing them again.")
+    ] = False,
+    replications: Annotated[int, typer.Option(min=1, max=100_000, help="With scenarios: replications to compare.")] = 20,
+    seed: Seed = 1,
+    store: StorePath = None,
+    json: Json = False,
+    start: Start = None,
+    set_: Sets = None,
+    override: Overrides = None,
+) -> None:
+    """Compute again and compare: stored runs byte for byte, scenarios event by event on both engines. Exit 0 equal, 3 different."""
+    runs = [each for each in what if not engines and _is_run(each)]
+    named = [each for each in what if each not in runs]
+    codes = [_verify_run(run, _store(store), digests, json) for run in runs]
+    if named:
+        codes += _verify_engines(named, replications, seed, json, start, set_, override)
+    raise typer.Exit(max(codes))
+
+
+def _is_run(text: str) -> bool:
+    """Ids of runs are written in hexadecimal digits, which no shipped scenario is."""
+    from simulator.scenario import shipped_scenarios
+
+    return text not in shipped_scenarios() and len(text) <= 16 and all(digit in "0123456789abcdef" for digit in text)
+
+
+def _verify_run(prefix: str, place: Store, digests: bool, json: bool) -> int:
+    from simulator.recompute import recomputing
+
+    id = place.run(prefix).id
+    with _counting("parts") as step:
+        problems = place.verify(id, None if digests else recomputing(), step)
+    if json:
+        typer.echo(_as_json({"run_id": id, "equal": not problems, "problems": [str(problem) for problem in problems]}))
+    else:
+        how = "every file is as it was written" if digests else "computed again, every byte is the same"
+        typer.echo(f"run {id}: " + (f"{len(problems)} parts differ" if problems else how))
+        for problem in problems:
+            typer.echo(f"  {problem}")
+    return 3 if problems else 0
+
+
+def _verify_engines(
+    names: list[str], replications: int, seed: int, json: bool, start: str | None, sets: list[str] | None,
+    overrides: list[str] | None,
+) -> list[int]:  # fmt: skip
+    from simulator.experiments import compile_all
+    from simulator.verify import verify_engines
+
+    world = _world(None)
+    loaded = _load(names, overrides, sets, start)
+    _check(loaded, world)
+    codes = []
+    for compiled in compile_all(loaded, world):
+        with _counting("replications") as step:
+            report = verify_engines(compiled, seed, replications, step)
+        if json:
+            typer.echo(_as_json(report.as_dict()))
+        else:
+            for line in report.says:
+                typer.echo(line)
+        codes.append(report.exit_code)
+    return codes
+
+
+@contextmanager
+def _counting(of: str) -> Iterator[Callable[[int, int], None]]:
+    """How far a check is: a bar on a terminal, a line every tenth elsewhere; on standard error."""
+    said = 0
+
+    def step(done: int, total: int) -> None:
+        nonlocal said
+        if done * 10 // total > said:
+            said = done * 10 // total
+            typer.echo(f"{done} of {total} {of}", err=True)
+
+    yield step
 
 
 runs = typer.Typer(no_args_is_help=True, help="List, show and remove what sweeps have stored.", rich_markup_mode=None)

@@ -44,6 +44,11 @@ def warm() -> bool:
     return any(jit.folder().glob("**/kernel.play-*.nbc"))
 
 
+def make_ready() -> None:
+    """Load the compiled engine, or compile it if this source never was on this machine (most of a minute)."""
+    _kernel()
+
+
 @cache
 def _kernel() -> Callable[[Any], tuple[Any, int]]:
     """The kernel, ready: loaded as compiled before, or compiled now (by one process at a time, so that others load it)."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator import engines
 from simulator.compile import Compiled, compile_scenario, sampler_key, scenario_sampler
+from simulator.engines import Engine
 from simulator.events import Log
 from simulator.executors import Interrupts
 from simulator.metrics import Measures, measure
-from simulator.model import Expansion
 from simulator.static import Draws
 
 if TYPE_CHECKING:
@@ -99,22 +100,20 @@ def rd_weights(compiled: Compiled) -> NDArray[np.float64]:
     return weight / weight.sum()
 
 
-def run(compiled: Compiled, seed: int = 1, replication: int = 0) -> Run:
+def run(compiled: Compiled, seed: int = 1, replication: int = 0, engine: Engine = "simpy") -> Run:
     """Play and measure one replication."""
     draws = compiled.draw(seed, replication)
-    log = _play(compiled, draws)
+    log = engines.play(compiled.static, draws, engine)
     return Run(compiled, seed, replication, draws, log, measure(compiled.static, draws, log, rd_weights(compiled)))
 
 
-def _play(compiled: Compiled, draws: Draws) -> Log:
-    # The cyclic collector costs half as much again while a run allocates; cycles are collected once at its end.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return Expansion(compiled.static, draws).run()
-    finally:
-        if enabled:
-            gc.enable()
+WORTH_COMPILING = 150
+"""Runs from which the compiled engine is compiled first if it is not there yet: as long as the model takes for about so many."""
+
+
+def chosen(engine: Engine | None, runs: int) -> Engine:
+    """The engine asked for; if none is, the compiled one where it is ready or worth its compilation. Results do not depend on it."""
+    return engine or ("compiled" if runs >= WORTH_COMPILING or engines.warm() else "simpy")
 
 
 class ReplicationFailed(RuntimeError):
@@ -132,7 +131,7 @@ class ReplicationFailed(RuntimeError):
 Outcome = tuple[int, list[tuple[Measures, "tuple[Draws, Log] | None"]]]
 
 
-def _replicate(compiled: Sequence[Compiled], seed: int, replication: int) -> Outcome:
+def _replicate(compiled: Sequence[Compiled], seed: int, replication: int, engine: Engine) -> Outcome:
     """One replication of every scenario; draws are shared where the sampler and the switches are."""
     results = []
     drawn: dict[tuple[int, bool, bool, bool], Draws] = {}
@@ -142,7 +141,7 @@ def _replicate(compiled: Sequence[Compiled], seed: int, replication: int) -> Out
         try:
             if key not in drawn:
                 drawn[key] = one.draw(seed, replication)
-            log = _play(one, drawn[key])
+            log = engines.play(one.static, drawn[key], engine)
             measures = measure(one.static, drawn[key], log, rd_weights(one))
         except (ArithmeticError, LookupError, ValueError, TypeError, MemoryError) as error:
             raise ReplicationFailed(one.scenario.name, seed, replication, f"{type(error).__name__}: {error}") from error
@@ -163,8 +162,8 @@ def _start_worker(pickled: bytes) -> None:
     gc.freeze()
 
 
-def _work(seed: int, replications: list[int]) -> list[Outcome]:
-    return [_replicate(_COMPILED, seed, replication) for replication in replications]
+def _work(seed: int, replications: list[int], engine: Engine) -> list[Outcome]:
+    return [_replicate(_COMPILED, seed, replication, engine) for replication in replications]
 
 
 def replicate(
@@ -173,17 +172,22 @@ def replicate(
     replications: int,
     workers: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    engine: Engine | None = None,
 ) -> Iterator[Outcome]:
     """Outcomes of replications 0..N-1 as they finish, in any order. Stops early when `stop()` turns true.
 
-    `workers` None uses every core; 1 stays in this process. The outcome of a replication does not depend on it.
+    `workers` None uses every core; 1 stays in this process. `engine` None: see `chosen`. The outcome of a replication depends on
+    neither.
     """
+    engine = chosen(engine, replications * len(compiled))
+    if engine == "compiled":
+        engines.make_ready()  # here, so that workers find it
     workers = min(workers or os.cpu_count() or 1, replications)
     if workers <= 1:
         for replication in range(replications):
             if stop():
                 return
-            yield _replicate(compiled, seed, replication)
+            yield _replicate(compiled, seed, replication, engine)
         return
     import multiprocessing
 
@@ -199,7 +203,7 @@ def replicate(
                 while (chunks or waiting) and not stop():
                     while chunks and len(waiting) < 2 * workers:
                         with interrupts.deaf():
-                            waiting.add(pool.submit(_work, seed, chunks.pop(0)))
+                            waiting.add(pool.submit(_work, seed, chunks.pop(0), engine))
                     done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                     for future in done:
                         yield from future.result()
@@ -219,13 +223,15 @@ def compare(
     replications: int = 100,
     seed: int = 1,
     workers: int | None = 1,
+    engine: Engine | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run scenarios (or their names) over the same replications. The first is the reference unless named; Ctrl-C keeps what is
     finished, and so does a replication that fails (`Comparison.failed` then says which).
 
     `workers` None uses every core; a script that asks for more than one process must guard its entry point with
-    `if __name__ == "__main__":`. The result does not depend on it.
+    `if __name__ == "__main__":`. `engine` "simpy" or "compiled"; None takes the compiled one where it is ready or worth its
+    compilation. The result depends on neither.
 
     Replication r means the same luck and the same assumptions in every scenario, so differences are paired. Raises
     ValueError for scenarios that share a name or differ in horizon, and if nothing was finished before an interrupt
@@ -253,7 +259,7 @@ def compare(
     compiled = compile_all(loaded, world)
     collected: dict[int, list[tuple[Measures, tuple[Draws, Log] | None]]] = {}
     interrupted, failed = False, ""
-    outcomes = replicate(compiled, seed, replications, workers)
+    outcomes = replicate(compiled, seed, replications, workers, engine=engine)
     try:
         if progress:
             progress(0, replications)

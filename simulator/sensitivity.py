@@ -22,7 +22,8 @@ import numpy as np
 from simulator.compile import Compiled, compile_scenario
 from simulator.draws import Z90, Floats
 from simulator.executors import Interrupts
-from simulator.experiments import _play, compile_all, rd_weights
+from simulator.engines import play
+from simulator.experiments import compile_all, rd_weights
 from simulator.metrics import BY_MONTH, METRICS, SCALARS, Measures, groups, measure
 from simulator.problems import InputProblems, nearest, refuse, shown
 from simulator.sampling import Moved
@@ -323,7 +324,7 @@ class _Player:
         return self.base[scenario, luck]
 
     def _numbers(self, one: Compiled, draws: Draws) -> Floats:
-        return read(one, measure(one.static, draws, _play(one, draws), rd_weights(one)), self.setup.month)
+        return read(one, measure(one.static, draws, play(one.static, draws, "simpy"), rd_weights(one)), self.setup.month)
 
 
 def read(compiled: Compiled, measures: Measures, month: int) -> Floats:

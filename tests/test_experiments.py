@@ -219,19 +219,19 @@ def test_stopping_ends_the_work_early(pair: list[Scenario], world: World) -> Non
 
 
 def test_a_replication_that_fails_is_named_and_the_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from simulator import experiments
+    from simulator import engines, experiments
     from simulator.scenario import load_scenario
 
-    play = experiments._play
+    play = engines.play
     played = []
 
-    def breaks(compiled: Any, draws: Any) -> Any:
-        played.append(compiled.scenario.name)
+    def breaks(static: Any, draws: Any, engine: Any) -> Any:
+        played.append(engine)
         if len(played) == 3:
             raise IndexError("index 8 is out of bounds")
-        return play(compiled, draws)
+        return play(static, draws, engine)
 
-    monkeypatch.setattr(experiments, "_play", breaks)
+    monkeypatch.setattr(engines, "play", breaks)
     kept = experiments.compare([load_scenario("history", sets=["end=2024-06-30"])], replications=5, seed=3)
     assert kept.finished == (0, 1)
     assert kept.failed == (

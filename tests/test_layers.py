@@ -70,7 +70,7 @@ ALLOWED: dict[str, str] = {
 ENGINE = {
     "units", "draws", "events", "static", "pools", "decisions", "review", "sampling", "compile", "project", "regulator", "model", "kernel",
 }  # fmt: skip
-DOORS = {"experiments", "report", "cli", "__main__", "explain", "backtest", "sensitivity", "sweeps", "playing", "preparing", "sweepresult"}
+DOORS = {"experiments", "report", "cli", "__main__", "explain", "backtest", "sensitivity", "sweeps", "recompute", "playing", "preparing", "sweepresult"}
 """They may import anything below; nothing below may import them."""
 LIBRARIES = {
     "simpy": {"model", "project", "regulator"},

@@ -427,7 +427,8 @@ def test_draws_do_not_depend_on_policy(name: str) -> None:
 
 
 def test_scenarios_with_one_key_share_their_draws_and_no_run_changes_them() -> None:
-    from simulator.experiments import _play, compile_all
+    from simulator.engines import play
+    from simulator.experiments import compile_all
 
     sets = ["end=2025-12-31"]
     scenarios = [
@@ -445,7 +446,7 @@ def test_scenarios_with_one_key_share_their_draws_and_no_run_changes_them() -> N
     assert len({one.draw_key for one in made[2:]}) == len(set(found[2:])) == 5
     draws = made[0].draw(SEED, 1)
     for one in made[:2]:
-        _play(one, draws)
+        play(one.static, draws, "simpy")
         assert digest(draws) == found[0]
 
 
