@@ -702,7 +702,7 @@ def sweep(
         int | None,
         typer.Option(min=1, help="Replications a worker gets at a time, in whole hundreds.", show_default=False),
     ] = None,
-    engine: Annotated[str, typer.Option(help="compiled or simpy: both give the same results.")] = "compiled",
+    engine: WhichEngine = None,
     set_: Sets = None,
     override: Overrides = None,
 ) -> None:
@@ -731,7 +731,7 @@ def sweep(
                 cluster=cluster,
                 chunk=chunk,
                 store=place,
-                engine=_engine(engine),
+                engine=_engine(engine) or "compiled",
                 progress=step,
                 say=_remark,
             )

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+FAULTS = (ArithmeticError, LookupError, ValueError, TypeError, MemoryError)
+"""What a replication that cannot be played may raise"""
 REMEMBERED = 16
 """Scenarios that a worker keeps ready"""
 MONTHLY = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -127,10 +130,22 @@ class Worker:
                 given["quantiles"] = points
         return sampler.draw(brief.seed, replication, assumptions=assumptions, luck=luck, rationing=rationing, **given)
 
+    def try_out(self, cell: Ready) -> None:
+        """Play a replication for nothing: what is compiled or loaded once is no part of the time that replications take."""
+        from simulator.engines import play
+
+        static, reducer = self.scenario(cell)
+        draws = self.draw(cell, 0)
+        reducer.reduce(draws, play(static, draws, self.brief.engine))
+
 
 def play_task(worker: Worker, task: Task) -> Answer:
     from simulator.engines import play
 
+    if not worker.warm:
+        with suppress(*FAULTS):  # if it fails, it is told when it is played in its turn
+            worker.try_out(task.cells[0])
+        worker.warm = True
     cells = [(cell, *worker.scenario(cell)) for cell in task.cells]
     files: list[tuple[str, Part, dict[str, bytes]]] = []
     seconds, runs = 0.0, 0
@@ -148,17 +163,14 @@ def play_task(worker: Worker, task: Task) -> Answer:
                     table.add(replication, reducer.reduce(draws, log))
                     if replication - part.first < part.logs:
                         table.keep_log(replication, draws, log)
-                except (ArithmeticError, LookupError, ValueError, TypeError, MemoryError) as error:
+                except FAULTS as error:
                     raise ReplicationFailed(
                         cell.name, worker.brief.seed, replication, f"{type(error).__name__}: {error}"
                     ) from error
-            if not worker.warm:  # what is compiled or loaded once is not what a replication takes
-                worker.warm, begun = True, time.perf_counter()
-                runs -= len(cells)
         files += [(cell.key, part, table.files()) for (cell, _, _), table in zip(cells, kept, strict=True)]
         seconds += time.perf_counter() - begun
         runs += len(cells) * (part.last - part.first + 1)
-    return Answer(files, seconds, max(runs, 0))
+    return Answer(files, seconds, runs)
 
 
 class _Kept:

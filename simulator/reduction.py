@@ -49,8 +49,8 @@ WATTS_PER_SIXTEENTH = WATTS_PER_MW // MW_SIXTEENTHS
 ) = range(16)  # fmt: skip
 """What rows of the log do"""
 (
-    SITE, MARKET, PLANNED, MW16, CONTROL, GROUND, OWN_DATE, POWER, BRIDGED, GRID, BUILD, MOVED, GIVEN_UP,
-) = range(13)  # fmt: skip
+    SITE, MARKET, PLANNED, MW16, CONTROL, GROUND, OWN_DATE, POWER, BRIDGED, GRID, BUILD, ENDED,
+) = range(12)  # fmt: skip
 """Columns of a site's row in the table of lives"""
 (
     HOME_ROW, NUMBER, COMPANY, SIZE, READY, SHELL, SHIPPED, SHIP_RULE, IN_FLEET, ONLINE, ONLINE_MW16, H100E, USD, SECURED, WAITS,
@@ -481,7 +481,7 @@ def _give_up(
             steps[series, company[root], places.tier[country], _since(ticks[i], month_of_day)] += quantities[i]
         s = lives.slot[root * hops + hop[i]]
         if s >= 0 and series != DOWNSIZED:
-            lives.life[s, MOVED if series == RELOCATED else GIVEN_UP] = ticks[i]
+            lives.life[s, ENDED] = min(lives.life[s, ENDED], ticks[i])
 
 
 class Asked(NamedTuple):
@@ -526,9 +526,6 @@ def _applications(
     for i in rows[AUTHORISE, : counts[AUTHORISE]]:
         k, which = -1 - roots[i], detail[marks[i] * STAGES + stages[i]]
         authorised[which, k] = min(authorised[which, k], ticks[i]) if which == NATIONAL else ticks[i]
-    for k in range(companies):
-        if authorised[UNIVERSAL, k] == NEVER:
-            authorised[LOST, k] = NEVER
     return Asked(filed, authorised, licences)
 
 
@@ -570,7 +567,7 @@ def _phases(lives: Lives, phases: Ints, phase_mw16: Ints, places: Places, hops: 
                 row[count], cell[count], country[count] = p, life[p, COMPANY] * TIERS + places.tier[here], here
                 count += 1
             if life[p, SHIPPED] == NEVER and life[p, IN_FLEET] == NEVER:
-                ended[p] = min(life[s, MOVED], life[s, GIVEN_UP])
+                ended[p] = life[s, ENDED]
     return Phases(row[:count], cell[:count], country[:count], ended)
 
 
@@ -644,12 +641,8 @@ def _campuses(
     """(T + 1,) large campuses at month ends. Who joins whom is said in `simulator.campuses`. `lit`: rows of the log."""
     ticks, roots, hop, quantities = log["tick"], log["root"], log["hop"], log["quantity"]
     life, order = lives.life, lives.sites.copy()
-    grows = np.zeros((companies, markets), dtype=np.bool_)
     for at in range(len(order)):
         s = order[at]
-        root = life[s, SITE] // hops
-        if route[root] == EXPANSION:
-            grows[company[root], life[s, MARKET]] = True
         # Plans are told in order of time: only those of one instant may have to change places.
         while at > 0 and (life[order[at - 1], PLANNED], life[order[at - 1], SITE]) > (life[s, PLANNED], life[s, SITE]):
             order[at] = order[at - 1]
@@ -661,8 +654,6 @@ def _campuses(
         founder[s] = s
         root, market = life[s, SITE] // hops, life[s, MARKET]
         k = company[root]
-        if not grows[k, market]:
-            continue
         if route[root] == EXPANSION:
             one = head[k, market]
             while one >= 0 and room[one] < life[s, MW16]:
@@ -742,7 +733,7 @@ def _due(life: Ints, phases: Phases, plans: Plans, building: Building, year_star
                     ticks = ticks * building.luck_construction[year, phases.country[i]] >> FACTOR_BITS
                 ready += ticks
         half = broken // 2 + ready // 2 if broken < NEVER else NEVER
-        if shell == NEVER and half >= min(life[s, MOVED], life[s, GIVEN_UP]):
+        if shell == NEVER and half >= life[s, ENDED]:
             half = NEVER
         due[0, i], due[1, i], due[2, i], due[3, i], due[4, i] = life[s, CONTROL], broken, half, shell, life[p, ONLINE]
     return due
@@ -1010,18 +1001,18 @@ def _dated(
 
 @inner
 def _sorted(keys: Ints, a_day: int) -> Ints:
-    """Keys of at least zero in rising order: by day first, of `a_day` each, and then within the day, where they are few."""
-    days = 0
+    """Keys in rising order: by day first, of `a_day` each, and then within the day, where they are few."""
+    earliest = latest = keys[0] // a_day if len(keys) > 0 else 0
     for key in keys:
-        days = max(days, key // a_day + 1)
-    ends, found = np.zeros(days + 1, dtype=np.int64), np.empty(len(keys), dtype=np.int64)
+        earliest, latest = min(earliest, key // a_day), max(latest, key // a_day)
+    ends, found = np.zeros(latest - earliest + 2, dtype=np.int64), np.empty(len(keys), dtype=np.int64)
     for key in keys:
-        ends[key // a_day + 1] += 1
-    for day in range(days):
-        ends[day + 1] += ends[day]
+        ends[key // a_day - earliest + 1] += 1
+    for day in range(1, len(ends)):
+        ends[day] += ends[day - 1]
     first = ends.copy()
     for key in keys:
-        day = key // a_day
+        day = key // a_day - earliest
         at = ends[day]
         ends[day] += 1
         while at > first[day] and found[at - 1] > key:
@@ -1052,7 +1043,7 @@ def _plan_to_online(lives: Lives, rows: Ints, roots: int, horizon: int, hops: in
         for hop in range(hops):
             planned += slot[root * hops + hop] >= 0
         last = slot[root * hops + planned - 1]
-        given_up = min(life[last, MOVED], life[last, GIVEN_UP]) if shipped[root] == NEVER else NEVER
+        given_up = life[last, ENDED] if shipped[root] == NEVER else NEVER
         ticks = min(online[root], given_up, horizon) - life[s, PLANNED]
         leaves = 1 if online[root] < horizon or given_up < horizon else 0
         # In order of time, who leaves before who is last seen, then by root.
@@ -1079,16 +1070,16 @@ def _slippage(life: Ints, sites: Ints, horizon: int) -> float:
     """Lower median of days from the company's own date to first power, as `timeline.times`."""
     late, count, never = np.empty(len(sites), dtype=np.int64), 0, 0
     for s in sites:
-        own, power, ended = life[s, OWN_DATE], life[s, POWER], min(life[s, MOVED], life[s, GIVEN_UP])
+        own, power, ended = life[s, OWN_DATE], life[s, POWER], life[s, ENDED]
         if 0 <= own < horizon and power < NEVER:
-            late[count] = horizon + power - own
+            late[count] = power - own
             count += 1
         elif 0 <= own < horizon and ended == NEVER:
             never += 1
     middle = (count + never - 1) // 2
     if count + never == 0 or middle >= count:
         return np.nan
-    return (_sorted(late[:count], TICKS_PER_DAY)[middle] - horizon) / TICKS_PER_DAY
+    return _sorted(late[:count], TICKS_PER_DAY)[middle] / TICKS_PER_DAY
 
 
 @inner
@@ -1121,13 +1112,14 @@ def _note(out: Increments, count: int, series: int, first: int, table: Ints, mon
 
 @inner
 def _cents(money: Floats) -> Ints:
-    """Monthly steps in whole cents of running totals (K, tiers, T) in dollars."""
+    """Monthly steps in whole cents of running totals (K, tiers, T) in dollars; none from where these are not known."""
     steps = np.empty(money.shape, dtype=np.int64)
     for k in range(money.shape[0]):
         for tier in range(money.shape[1]):
             before = 0
             for month in range(money.shape[2]):
-                total = int(np.rint(money[k, tier, month] * CENTS))
+                known = not np.isnan(money[k, tier, month])
+                total = int(np.rint(money[k, tier, month] * CENTS)) if known else before
                 steps[k, tier, month] = total - before
                 before = total
     return steps

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -121,7 +122,7 @@ class SweepResult:
         """Axes of a family and levers."""
         return list(dict.fromkeys(axis for member in self.run.members for axis in member.levers))
 
-    @property
+    @cached_property
     def about(self) -> dict[str, Any]:
         """What the stored numbers stand for: month ends, companies, countries and their tiers."""
         first = next(self.store.each(self.run.members[0].cell, self.run.parts[:1], HEADLINES, ["replication"]))

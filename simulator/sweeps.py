@@ -80,6 +80,8 @@ class Progress:
             words += f"; {self.scenario} - {self.reference}: {gap} ± {half}"
         return words + (f"; {_time(self.left)} left" if self.left is not None and self.done < self.total else "")
 
+    __str__ = says  # so that `progress=print` tells people
+
     def record(self) -> dict[str, Any]:
         """As plain values, for scripts."""
         return {"event": "progress", **{name: getattr(self, name) for name in self.__dataclass_fields__}}
@@ -101,6 +103,8 @@ def sweep(
     max_replications: int | None = None,
     logs: int | None = None,
     keep: Keep | None = None,
+    overrides: str | Path | Sequence[str | Path] = (),
+    sets: str | Sequence[str] = (),
     engine: Engine = "compiled",
     world: World | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -109,9 +113,11 @@ def sweep(
     """Play what a sweep asks for, as far as the store has not got it, and return what came of it.
 
     `what`: a sweep file or the name of a shipped sweep, scenarios by name or file, or a `Sweep`. What is given besides replaces
-    what the file says. `workers` None uses every core, 1 this process; a script that asks for more than one must guard its entry
-    point with `if __name__ == "__main__":`. `cluster` is the address of a Dask scheduler, or "local". `chunk` is how many
-    replications a worker is handed at a time, in whole blocks of 100. The result depends on none of these three.
+    what the file says; `overrides` and `sets` are laid over every scenario that is loaded, as in `load_scenario`.
+
+    `workers` None uses every core, 1 this process; a script that asks for more than one must guard its entry point with
+    `if __name__ == "__main__":`. `cluster` is the address of a Dask scheduler, or "local". `chunk` is how many replications a
+    worker is handed at a time, in whole blocks of 100. The result depends on none of these three.
 
     `precision` (a share of the reference mean), `precision_abs` (MW) and `budget` (seconds) stop early; see `simulator.precision`.
     Ctrl-C keeps what is finished: the result then rests on the replications that every scenario has (`SweepResult.interrupted`),
@@ -124,7 +130,7 @@ def sweep(
         "replications": replications, "seed": seed, "reference": reference, "precision": precision, "precision_abs": precision_abs,
         "budget": budget, "max_replications": max_replications, "logs": logs, "keep": keep,
     }  # fmt: skip
-    asked = asked_for(what, **given)
+    asked = asked_for(what, overrides, sets, **given)
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, not {chunk}")
     place = store if isinstance(store, Store) else open_store(None if store is None else Path(store), say)
@@ -142,14 +148,19 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C before there was anything to show. The message says what is kept."""
 
 
-def asked_for(what: Sweep | str | Path | Sequence[str | Path | Scenario], **given: Any) -> Sweep:
+def asked_for(
+    what: Sweep | str | Path | Sequence[str | Path | Scenario],
+    overrides: str | Path | Sequence[str | Path] = (),
+    sets: str | Sequence[str] = (),
+    **given: Any,
+) -> Sweep:
     """What is to be run, with what is `given` (not None) in place of what a file says. Raises InputProblems."""
     from simulator.scenario import load_scenario
 
     if isinstance(what, str | Path):
-        what = load_sweep(what) if is_sweep(what) else [what]
+        what = load_sweep(what, overrides, sets) if is_sweep(what) else [what]
     if not isinstance(what, Sweep):
-        scenarios = tuple(load_scenario(each) if isinstance(each, str | Path) else each for each in what)
+        scenarios = tuple(load_scenario(each, overrides, sets) if isinstance(each, str | Path) else each for each in what)
         names = [scenario.name for scenario in scenarios]
         if not names:
             raise refuse("sweep", "names nothing to run; give at least one scenario")
@@ -376,16 +387,15 @@ class _Sweeping:
                 yield task
 
     def _warm(self, brief: Brief, ready: Ready) -> None:
-        """Compile the engine here if it never was: workers then load it, instead of each compiling it for itself."""
-        from simulator.jit import folder, plain
+        """Compile everything here if it never was: workers then load it, instead of each compiling it for itself."""
+        from simulator import engines, jit
 
-        if self.engine != "compiled" or plain():
+        if self.engine != "compiled" or jit.plain():
             return
-        compiled = {path.name.partition(".")[0] for path in folder().rglob("*.nbi")}
-        if not {"kernel", "reduction"} <= compiled:
+        if not (engines.warm() and any(jit.folder().glob("**/headline._reduce-*.nbc"))):
             if self.say:
                 self.say("compiling the engine, which happens once")
-            play_task(Worker(brief), Task((ready,), (Part(0, 0),)))
+            Worker(brief).try_out(ready)
 
     def _handed(self, tasks: Iterator[Task]) -> Iterator[Task]:
         """The tasks as workers take them, counted."""

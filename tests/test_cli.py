@@ -93,6 +93,7 @@ def test_help_lists_exactly_the_commands_there_are_and_each_has_its_own() -> Non
     done = groundbreak("--help")
     listed = re.findall(r"^  ([a-z]+)  ", done.stdout.split("Commands:")[1], re.M)
     there = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    there += [group.name or "" for group in app.registered_groups]
     assert done.returncode == 0 and sorted(listed) == sorted(there)
     assert set(listed) >= {"run", "compare", "validate", "explain", "schema", "data"}
 
@@ -102,9 +103,12 @@ def test_every_command_has_help_with_a_sentence_for_each_option(
 ) -> None:
     from simulator.cli import app
 
-    for command in app.registered_commands:
+    groups = [(group.name or "", group.typer_instance) for group in app.registered_groups]
+    commands = [((), command) for command in app.registered_commands]
+    commands += [((name,), command) for name, group in groups if group for command in group.registered_commands]
+    for before, command in commands:
         assert command.callback is not None
-        code, out, _ = called(capsys, monkeypatch, command.name or command.callback.__name__, "--help")
+        code, out, _ = called(capsys, monkeypatch, *before, command.name or command.callback.__name__, "--help")
         assert code == 0
         options = [line for line in out.splitlines() if re.match(r"  --", line)]
         assert options and all(len(line.split()) > 3 or line.startswith("  --help") or len(line) < 40 for line in options)

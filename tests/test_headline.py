@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ABROAD, HOME, ints
+from conftest import ABROAD, DAY, HOME, UVEU, ints
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logs import Page, after_run
+from logs import MONTH, Page, after_run
 from logs import world as hand_made
 from worlds import world
 
 from simulator import headline, reduction
+from simulator.draws import TABLE_POINTS
 from simulator.engines import play
 from simulator.events import Log, Mark, Stage
 from simulator.headline import (
@@ -40,6 +41,7 @@ from simulator.headline import (
 from simulator.metrics import BY_COUNTRY, BY_MONTH, BY_YEAR, SCALARS, TIERS, Measures, groups, measure, year_ends
 from simulator.spillovers import ChinaPaths, ChinaPolicy, Mechanisms
 from simulator.static import Draws, Static
+from simulator.units import FACTOR_ONE, threshold
 
 ROUNDING = 1e-13
 """Relative. Where numbers that are not whole are added up, `metrics` leaves the order to the linear algebra library."""
@@ -75,7 +77,7 @@ def dressed(static: Static, draws: Draws, number: int) -> tuple[Static, Draws]:
     on = Mechanisms(*(rng.random(4) < (0.8, 0.6, 0.3, 0.8)).tolist())
     growth = np.where(np.arange(months) >= months // 3, rng.choice([-0.2, 0.1]), 0.0)
     policy = ChinaPolicy(
-        share(months + 24), share(months), share(months), 0.5 + share(months), share(months), growth, rng.choice([40.0, np.inf], size=months),
+        share(months + int(rng.choice([0, 2, 24]))), share(months), share(months), 0.5 + share(months), share(months), growth, rng.choice([40.0, np.inf], size=months),
         float(rng.choice([0.0, 0.4])), on,
     )  # fmt: skip
     imports = np.where(np.arange(months) < months // 2, 30.0, np.nan)
@@ -159,7 +161,9 @@ def check(one: Case) -> tuple[Reduced, Measures]:
         wanted = measures.monthly[[m.id for m in BY_MONTH].index(series.metric)][:, cells].reshape(months, companies, len(TIERS))
         found = by_tier(reduced.increments, series.metric, months, companies)
         if series.metric in MONEY:
-            assert np.array_equal(found, np.rint(wanted * 100) / 100), series.metric
+            known = ~np.isnan(wanted)  # what a national authorisation costs may not be drawn
+            assert np.array_equal(found[known], np.rint(wanted[known] * 100) / 100), series.metric
+            assert known.all() or draws.after_run is None
         elif series.by_country:
             np.testing.assert_allclose(found, wanted, rtol=ROUNDING, atol=0)
         else:
@@ -201,13 +205,15 @@ def test_every_number_is_reached_and_varies_somewhere() -> None:
     rows = np.concatenate([one.increments for one in reduced])
     for i, series in enumerate(SERIES):
         mine = rows[rows["series"] == i]
-        assert len(mine) >= 50, series.metric
+        assert len(mine) >= 30, series.metric
         assert set(mine["place"][mine["place"] < COUNTRY]) == {1, 2, 3}
         assert bool((mine["place"] >= COUNTRY).any()) == series.by_country
 
 
 def test_a_scenario_without_china_or_draws_for_after_the_run_has_no_such_numbers() -> None:
-    static, draws, log, weight = next(one for one in map(small, range(1, 40)) if "ratio" and one[0].china and one[1].china)
+    static, draws, log, weight = next(
+        one for one in map(small, range(1, 40)) if one[0].china and one[1].china and one[1].after_run
+    )
     at = [i for i, column in enumerate(COLUMNS) if column.startswith("china_ratio")]
     for law, drawn in (({"china": None}, {}), ({}, {"china": None})):
         reduced, _ = check((replace(static, **law), replace(draws, **drawn), log, weight))
@@ -275,7 +281,7 @@ def test_numbers_and_increments_of_a_page_written_by_hand() -> None:
         (0, 2, 11, -128),
     ]
     assert rows["mw_cancelled"] == [(0, 2, 11, 128)]
-    assert rows["compliance_usd"] == [(0, 2, 4, 50_000 * 100)]
+    assert rows["compliance_usd"] == [(0, 2, 3, 50_000 * 100)]
     assert rows["capex_usd"][0] == (0, 1, 0, 10 * 11_000_000 * (0.01 + 0.04) * 100 + 6 * 11_000_000 * 0.05 * 100)
     assert rows["idle_shell_usd"][0][:3] == (0, 1, 2)
 
@@ -287,6 +293,51 @@ def test_increments_come_in_order_and_only_where_something_changes() -> None:
         assert rows.dtype == INCREMENTS and (rows["value"] != 0).all() and (rows["value"] == np.rint(rows["value"])).all()
         keys = list(zip(rows["series"], rows["place"] >= COUNTRY, rows["company"], rows["place"], rows["month"], strict=True))
         assert keys == sorted(set(keys))
+
+
+def test_who_is_given_up_leaves_those_who_are_still_at_risk() -> None:
+    # Three planned late are last seen after 461 days; two are given up at once; the others come online after 600, 700 and 800 days.
+    static, draws = hand_made([[1]] * 8)
+    written = Page(static)
+    for root in range(8):
+        written.site(root, 1, HOME, planned=1_000 if root < 3 else 0)
+    for root in (3, 4):
+        written.at(100, Stage.PROJECT, Mark.CANCELLED, root, pool=HOME, quantity=16)
+    for root, online in ((5, 600), (6, 700), (7, 800)):
+        written.phase(root, mw=1, chips=1, shipped=online - 10, online=online)
+    reduced, _ = check(case(static, draws, written.log()))
+    # Incidence 6/8 x 1/3 by day 600 and twice that by day 700; were those given up still waited for, it would be 800.
+    assert reduced.numbers[COLUMNS.index("months_plan_to_online_median|all|run")] == pytest.approx(700 / MONTH)
+    assert reduced.numbers[COLUMNS.index("share_online_by_horizon|all|run")] == 3 / 8
+
+
+@pytest.mark.parametrize("days", [(0, 10, 20), (0, 0, 0)])
+def test_an_expansion_joins_the_oldest_campus_with_room_whatever_the_order_of_an_instant(days: tuple[int, ...]) -> None:
+    static, draws = hand_made([[600], [10], [400]], route=np.array([0, 0, 2]), campus_mw16=np.array([1_100, 500, 400]) * 16)
+    written = Page(static)
+    for root in (2, 1, 0):
+        mw = (600, 10, 400)[root]
+        written.site(root, mw, HOME, planned=days[root]).phase(root, mw=mw, chips=1, shipped=300, online=400 + root)
+    reduced, _ = check(case(static, draws, written.log()))
+    assert (
+        reduced.numbers[COLUMNS.index("campuses_1gw|all|horizon")] == 1
+    )  # 600 and 400 MW of IT together, 780 and 520 of facility
+
+
+def test_a_refused_company_pays_again_when_it_asks_again() -> None:
+    table, applied = np.arange(TABLE_POINTS)[None] * (FACTOR_ONE >> 9), ints(1, fill=5 * DAY)
+    uveu = ints(1, 1, 3, 1, fill=UVEU)
+    static, draws = hand_made(
+        [[1]], uveu_rule=uveu, authorisation_applied=applied, authorisation_median=ints(1, fill=300 * DAY), authorisation_spread=table,
+        authorisation_grant=ints(1, fill=threshold(0.5)), authorisation_again=20 * DAY,
+    )  # fmt: skip
+    rng, paid = np.random.default_rng(4), set()
+    for _ in range(60):
+        time, outcome = rng.integers(0, 1 << 62, (2, 1, 3))
+        asking = replace(draws, authorisation_time=time, authorisation_outcome=outcome)
+        reduced, _ = check(case(static, asking, Page(static).site(0, 1).log()))
+        paid.add(tuple(reduced.increments[reduced.increments["series"] == reduction.COMPLIANCE]["month"].tolist()))
+    assert {len(months) for months in paid} == {1, 2, 3} and len(paid) > 20
 
 
 # ------------------------------------------------------------------ building tables

@@ -6,8 +6,10 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from simulator.experiments import run as run_one
 from simulator.playing import MONTHLY, Ready, Task
 from simulator.precision import Moments
 from simulator.problems import InputProblems
+from simulator.recompute import recomputing
 from simulator.scenario import Scenario, load_scenario
 from simulator.statistics import differences as paired
 from simulator.statistics import rows as measured
@@ -33,6 +36,7 @@ from simulator.sweepresult import COLUMN, HEADLINE, SweepResult, stored
 from simulator.sweeps import Progress, asked_for, sweep
 from simulator.world import World, load_world
 
+ROOT = Path(__file__).resolve().parents[1]
 END = "end=2025-06-30"
 NAMES = ("history", "no-controls", "diffusion-framework")
 N = 130
@@ -296,6 +300,24 @@ def test_scenarios_share_a_task_only_with_those_that_share_their_draws(tmp_path:
     ]
     lucky, without = found.headlines("history"), found.headlines("calm")
     assert not lucky.equals(without)
+
+
+# ---- played again
+
+
+def test_what_is_stored_comes_out_again_and_what_was_changed_is_named(mine: Store, base: SweepResult, world: World) -> None:
+    assert mine.verify(base.id, recomputing(world)) == []
+    name = base.run.cell("history")
+    place = mine.root / "cells" / name / "parts" / "100-129" / "headlines.parquet"
+    place.write_bytes(place.read_bytes()[::-1])
+    problems = mine.verify(base.id, recomputing(world))
+    assert len(problems) == 1 and "100-129" in problems[0].file and "was changed" in problems[0].message
+
+
+def test_what_was_made_with_other_inputs_cannot_be_played_again(base: SweepResult) -> None:
+    early = load_world(as_known_on=date(2025, 6, 30))
+    with pytest.raises(InputProblems, match="was computed from other inputs, law or code"):
+        recomputing(early)(base.store.cell(base.run.cell("history")), Part(0, 99, 2))
 
 
 # ---- designs
@@ -780,3 +802,51 @@ def test_figures_of_places_and_faults(base: SweepResult) -> None:
         plots.fan(many, METRICS[HEADLINE], "", "s0")
     tier3 = base.plot_differences("it_mw_online", tier="3")
     assert "tier 3" in text_of(tier3)
+
+
+# ---- as printed
+
+
+def printed() -> list[str]:
+    """The Python examples of the README that sweep."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    return [block for block in blocks if "sweep(" in block]
+
+
+SMALL = """name: small
+title: The grid in small
+scenarios: [history]
+family:
+  base: diffusion-framework
+  prefix: framework
+  axes:
+    - {name: allocation, path: policy.set.allocation.tpp, values: {half: 395000000, fourfold: 3160000000}}
+    - {name: from, layers: {"2025": {policy: {diverges_on: 2025-01-13}}}}
+    - {name: tier1-share, path: policy.set.uveu.min_share_tier1, values: {share65: 0.65, share85: 0.85}}
+"""
+
+
+def test_the_examples_of_the_readme_work_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for fewer replications of fewer and shorter scenarios, and results in a folder of their own."""
+    monkeypatch.setenv("GROUNDBREAK_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(SMALL)
+    grid = load_sweep("framework-grid")
+    assert set(asked_for("small.yaml").steps["framework-half-2025-share65"]) == set(grid.axes)
+    examples = printed()
+    assert len(examples) == 2
+    assert len(examples[0].strip().splitlines()) <= 10
+    for example in examples:
+        less = example.replace("replications=200", f"replications=2, sets={END!r}, workers=1").replace(
+            '"framework-grid"', '"small.yaml"'
+        )
+        less = re.sub(r'load_scenario\("([a-z-]+)"\)', rf'load_scenario("\1", sets="{END}")', less)
+        names: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(less, "README.md", "exec"), names)
+        found = names["found"]
+        assert isinstance(found, SweepResult) and found.replications == 2
+    assert len(found.names) == 5 and (tmp_path / "framework-grid.csv").exists()
+    told = capsys.readouterr().out
+    assert "IT capacity online on 2025-06-30" in told and "10 of 10 runs" in told and "fourfold" in told

@@ -417,7 +417,20 @@ def rationing(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, A
         law["allocation"] = pick(
             [NO_POT, CHIP * 500, CHIP * 1_000, CHIP * 1_500], s, countries
         )  # half of what a phase takes, and whole
-    return law, {
+    drawn: dict[str, Any] = {}
+    if chance.often(0.3):  # real grants come while applications are under review, so that some of these are granted for nobody
+        chips, grants = len(static.accelerators), 12
+        sizes = np.where(draws.phase_mw16 > 0, pick([8, 16], *draws.phase_mw16.shape), 0)
+        drawn |= {"phase_mw16": sizes, "mw16": sizes.sum(axis=1)}
+        law |= {
+            "watts": ints(chips, fill=500), "tpp": ints(chips, fill=CHIP), "counted_tpp": ints(chips, fill=CHIP),
+            "allocation": pick([NO_POT, CHIP * 600, CHIP * 1_000, CHIP * 1_500], s, countries), "clock_median": pick([30, 60, 180], s, 6) * DAY,
+            "grant_tick": pick(range(-300, 900, 30), grants) * DAY, "grant_company": pick(range(len(static.companies)), grants),
+            "grant_country": pick(range(countries), grants), "grant_rule": pick([GRANT, LICENCE], grants),
+            "grant_tpp": pick([CHIP * 300, CHIP * 500, CHIP * 700, CHIP * 1_000], grants),
+            "allocation_window": pick([0, 1], s, countries).cumsum(axis=0),
+        }  # fmt: skip
+    return law, drawn | {
         "smallest_share_ppm": one([0, 1, 300_000, 500_000]), "licence_validity": one([30, 60, 200, 1500]) * DAY - one([0, 1]),
         "licence_forecast": one([0, 120, 900]) * DAY, "filing_lead": one([60, 200]) * DAY, "refile": pick([0, 10], *draws.refile.shape) * DAY,
         "value_usd": one([2_000, 50_000]), "opening_stock": pick([0, 900, 9_000], *draws.opening_stock.shape),
@@ -452,9 +465,12 @@ def authorising(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str,
     fleet = pick([0, 0, 100, 300], companies, countries, len(static.accelerators))
     fleet[:, static.home] = pick([500, 3_000, 20_000], companies, len(static.accelerators))
     allocation = pick([NO_POT, 0, 0, 1, CHIP * 500], s, countries)
-    exact = chance.often(0.15)  # all chips at home go, to the last one
+    exact = chance.often(0.2)  # all chips at home go, to the last one; or a share is full to the last one
     if exact:
-        fleet[:, static.home] = 0
+        full = chance.often(0.5)
+        fleet = pick([0, 100], companies, countries, len(static.accelerators)) if full else fleet
+        fleet[:, static.home] = 300 if full else 0
+        fleet[..., 1:] = 0
     law = {
         "needs_licence": needs.astype(np.int64), "rule": np.where(needs, np.where(static.needs_licence == 1, static.rule, LICENCE), FREE),
         "posture": np.where(needs & (static.posture == 0), Posture.CASE_BY_CASE, static.posture),
@@ -472,14 +488,25 @@ def authorising(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str,
     if exact:
         law |= {
             "watts": ints(chips, fill=500), "tpp": ints(chips, fill=CHIP), "counted_tpp": ints(chips, fill=CHIP), "uveu_us_ppm": ints(s),
-            "uveu_single_ppm": ints(s, fill=PPM), "uveu_tier1_ppm": ints(s),
+            "uveu_single_ppm": pick([200_000, 250_000] if full else [PPM], s), "uveu_tier1_ppm": ints(s), "typical_tpp": 1,
         }  # fmt: skip
-    return law, {
-        "opening_stock": pick([125, 1_000, 2_000], companies, chips) if exact else draws.opening_stock, "fleet_chips": fleet,
+    drawn: dict[str, Any] = {"appeal": draws.appeal + (static.market_country != static.home) * one([0, 1 << 19, 3 << 20])}
+    if exact and full:  # planners mind it, and most plans come when it is known
+        law |= {
+            "review_median": pick([90, 360], s, 6) * DAY, "authorisation_grant": ints(companies, fill=ALWAYS),
+            "outlook": ints(*static.outlook.shape), "outlook_wait": ints(*static.outlook.shape),
+            "authorisation_applied": pick([-400, -30, 0], companies) * DAY, "authorisation_median": pick([0, 30], companies) * DAY,
+        }  # fmt: skip
+        drawn |= {
+            "appeal": pick([0, 1 << 18, 1 << 19], *draws.appeal.shape), "choice_per_year": -(3 << 20),
+            "planned": pick([0, 60, 120, 300], len(draws.names)) * DAY, "forced_country": ints(len(draws.names), fill=-1),
+            "under_way": ints(*draws.under_way.shape),
+        }  # fmt: skip
+    return law, drawn | {
+        "opening_stock": pick([0] if full else [125, 1_000, 2_000], companies, chips) if exact else draws.opening_stock, "fleet_chips": fleet,
         "authorisation_kept": pick([60, 300, EVER >> 20, EVER >> 20], companies) * DAY,
         "patience": pick([10, 30, 100, 200], len(draws.names)) * DAY, "filing_lead": one([0, 60]) * DAY,
         "value_usd": one([300, 2_000, 9_000]), "deliveries": pick([0] if exact else [0, 20, 100, 700], *draws.deliveries.shape), "offered": None,
-        "appeal": draws.appeal + (static.market_country != static.home) * one([0, 1 << 19, 3 << 20]),
     }  # fmt: skip
 
 
