@@ -15,8 +15,24 @@ from simulator import static as tables
 from simulator.events import Mark, Order, Stage
 from simulator.jit import inner, rule
 from simulator.machine import (
-    LICENCE, NO_RULE, NONE, WATTS_PER_SIXTEENTH, Do, alarm, cleared_add, cleared_pop, follow, mark_phase, office_take,
-    plan_add, plan_pop, rank, waiting_add, waiting_pop, write, year,
+    LICENCE,
+    NO_RULE,
+    NONE,
+    WATTS_PER_SIXTEENTH,
+    Do,
+    alarm,
+    cleared_add,
+    cleared_pop,
+    follow,
+    mark_phase,
+    office_take,
+    plan_add,
+    plan_pop,
+    rank,
+    waiting_add,
+    waiting_pop,
+    write,
+    year,
 )  # fmt: skip
 from simulator.project import NOT_YET
 from simulator.static import FACTOR_BITS, FILINGS, NO_POT, Posture
@@ -67,10 +83,10 @@ def footprint_allows(w: Any, k: int, c: int, quantity: int, own_pledge: int, at_
     there = w.owned[k, c] + w.pledged[k, c] - own_pledge
     if at_home < 0:
         return False
-    return 0 == uveu_test(
+    return uveu_test(
         quantity, c == home, w.trusted[segment, c] != 0, there, tier1, at_home, total,
         w.uveu_single_ppm[segment], w.uveu_tier1_ppm[segment], w.uveu_us_ppm[segment],
-    )  # fmt: skip
+    ) == 0  # fmt: skip
 
 
 @inner
@@ -218,7 +234,14 @@ def new_licence(w: Any, usable_from: int, until: int, tpp: int, rule: int, parti
             w.licences = more
         w.count_licences += 1
     one = w.licences[i]
-    one.usable_from, one.until, one.tpp, one.rule, one.partial, one.acceptance = usable_from, until, tpp, rule, partial, acceptance
+    one.usable_from, one.until, one.tpp, one.rule, one.partial, one.acceptance = (
+        usable_from,
+        until,
+        tpp,
+        rule,
+        partial,
+        acceptance,
+    )
     one.next = NONE
     return i
 

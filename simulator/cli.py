@@ -54,7 +54,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 WhichEngine = Annotated[
     str | None,
     typer.Option(
-        "--engine", help="simpy or compiled; without it the compiled one where it is ready or worth compiling. Same results.",
+        "--engine",
+        help="simpy or compiled; without it the compiled one where it is ready or worth compiling. Same results.",
         show_default=False,
     ),
 ]
@@ -181,7 +182,7 @@ def run(
     scenarios = _load([scenario], override, set_, start)
     _check(scenarios, world)
     with _input("--engine"):
-        which = _engine(engine) or "simpy"
+        which = _engine(engine or "simpy")
     played = run_one(compile_scenario(scenarios[0], world), seed, replication, which)
     if story is not None:
         for line in tell(played.compiled, played.draws, played.log, _root(played.draws, story)):
@@ -768,7 +769,7 @@ def _asked(what: list[str], overrides: list[str] | None, sets: list[str] | None)
     return _load(what, overrides, sets, None)
 
 
-def _limits(precision: str | None, precision_abs: str | None, budget: str | None) -> dict[str, float | None]:
+def _limits(precision: str | None, precision_abs: str | None, budget: str | None) -> dict[str, Any]:
     """The rule to stop by that the options say; all that is wrong with them at once."""
     from simulator.metrics import METRICS
     from simulator.precision import Rule

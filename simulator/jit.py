@@ -119,8 +119,11 @@ def in_one_piece() -> Iterator[None]:
     """
     from numba.core import codegen
 
-    library, generator = getattr(codegen, "CPUCodeLibrary", None), getattr(codegen, "JITCPUCodegen", None)
-    known = library and generator and all(hasattr(library, name) for name in ("_raise_if_finalized", "_get_module_for_linking"))
+    library: Any = getattr(codegen, "CPUCodeLibrary", None)
+    generator: Any = getattr(codegen, "JITCPUCodegen", None)
+    known = all(
+        hasattr(library, name) for name in ("_raise_if_finalized", "_get_module_for_linking", "_finalize_dynamic_globals")
+    )
     if not known or not hasattr(generator, "set_env"):
         yield
         return

@@ -10,33 +10,98 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-import numpy as np
-
 from simulator import decisions
 from simulator.authority import (
-    add_up, ask, authorisations, authorising, begin_authorisations, begin_frameworks, begin_other_importers, begin_real_grants,
-    classification_done, consider, consider_soon, count_early, expect, export, forget, frameworks, grant, headroom, headroom_wait,
-    hopes_for_authorisation, in_years, lapse, may_still_ship, monthly, national_decided, needed_item, needed_tpp, other_importers,
-    passes, pot_opens, quarterly, real_grants, received, record, take_back, allocation_allows, consider_at, due,
+    add_up,
+    allocation_allows,
+    ask,
+    authorisations,
+    begin_authorisations,
+    begin_frameworks,
+    begin_other_importers,
+    begin_real_grants,
+    classification_done,
+    consider,
+    consider_at,
+    consider_soon,
+    count_early,
+    due,
+    expect,
+    export,
+    forget,
+    frameworks,
+    grant,
+    headroom,
+    headroom_wait,
+    hopes_for_authorisation,
+    in_years,
+    lapse,
+    may_still_ship,
+    monthly,
+    national_decided,
+    needed_item,
+    needed_tpp,
+    other_importers,
+    passes,
+    pot_opens,
+    quarterly,
+    real_grants,
+    received,
+    record,
+    take_back,
 )  # fmt: skip
 from simulator.decisions import IMPOSSIBLE, Option
 from simulator.events import Mark, Order, Stage
 from simulator.jit import inner, jit, rule
 from simulator.machine import (
-    NO_ROOM_LIMIT, NO_RULE, NONE, WATTS_PER_SIXTEENTH, Do, alarm, at, at_phase, chips_fill, chips_give_back, chips_join,
-    chips_unlink, coming_add, coming_pop, crew_claim, crew_leave, follow, grid_ahead, grid_free, grid_join, grid_unlink, grid_wait,
-    held_watts, lay_out, mark, mark_phase, month, new_world, next_alarm, rank, take, unbroken_add, unbroken_pop, unit_claim,
-    unit_leave, write, year,
+    NO_ROOM_LIMIT,
+    NO_RULE,
+    NONE,
+    WATTS_PER_SIXTEENTH,
+    Do,
+    alarm,
+    at,
+    at_phase,
+    chips_fill,
+    chips_give_back,
+    chips_join,
+    chips_unlink,
+    coming_add,
+    coming_pop,
+    crew_claim,
+    crew_leave,
+    follow,
+    grid_ahead,
+    grid_free,
+    grid_join,
+    grid_unlink,
+    grid_wait,
+    held_watts,
+    lay_out,
+    mark,
+    mark_phase,
+    month,
+    new_world,
+    next_alarm,
+    rank,
+    take,
+    unbroken_add,
+    unbroken_pop,
+    unit_claim,
+    unit_leave,
+    write,
+    year,
 )  # fmt: skip
 from simulator.project import NOT_YET
 from simulator.static import BARRED, FACTOR_BITS, Posture, Route, Timed, Workload
 from simulator.units import PPM, TICKS_PER_DAY
 from simulator.units import scaled as _scaled
+from simulator.units import share_of as _share_of
 
 scaled = rule(_scaled)
 worth, shell_cost, idle_cost = rule(decisions.worth), rule(decisions.shell_cost), rule(decisions.idle_cost)
 share_of, stay, leave, best, ppm_of = (
-    rule(decisions.share_of), rule(decisions.stay), rule(decisions.leave), rule(decisions.best), rule(decisions.ppm_of),
+    rule(_share_of), rule(decisions.stay), rule(decisions.leave), rule(decisions.best), rule(decisions.ppm_of),
 )  # fmt: skip
 ANOTHER = (1 << 40) * -1
 """Score of a market outside the country an announced project is bound to."""
@@ -553,7 +618,7 @@ def deserted(w: Any, p: Any) -> bool:
     """Given up as a whole."""
     if not p.abandoned:
         return False
-    for i in range(p.first, p.first + p.count):
+    for i in range(p.first, p.first + p.count):  # noqa: SIM110 - compiled code knows no all()
         if not w.each_phase[i].given_up:
             return False
     return True

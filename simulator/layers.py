@@ -465,7 +465,9 @@ def resolve(
             whose = [(place, located(place)) for place in (fault.field, *fault.others)]
             blamed, found = next(((place, found) for place, found in whose if found), (fault.field, None))
             message = fault.message if blamed == fault.field else f"`{place_in_words(fault.field)}` {fault.message}"
-            reader.problems.append(found[0].problem(found[1], message) if found else Problem("", 0, place_in_words(blamed), message))
+            reader.problems.append(
+                found[0].problem(found[1], message) if found else Problem("", 0, place_in_words(blamed), message)
+            )
     reader.finish()
 
     assert own is not None and isinstance(own.content, ScenarioFile)  # without a layer there was a problem

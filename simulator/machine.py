@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.events import LOG, Mark, Order, Stage
+from simulator.events import LOG
 from simulator.jit import inner, plain
 from simulator.project import NOT_YET
 from simulator.units import MW_SIXTEENTHS, TICK_BITS
@@ -185,8 +185,10 @@ GIVEN = (*INPUTS, "law")
 def _world_type() -> Any:
     """The type of `World`: one field for everything given and everything kept."""
     import numba
-    from numba.core import types
+    from numba.core import types as numba_types
     from numba.experimental import structref
+
+    types: Any = numba_types
 
     @structref.register
     class WorldType(types.StructRef):  # type: ignore[misc]

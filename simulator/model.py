@@ -21,7 +21,7 @@ from simulator.pools import Capacity, ChipQueue, Claim, GridQueue
 from simulator.project import NOT_YET, Alarm, Phase, Project
 from simulator.regulator import WATTS_PER_SIXTEENTH, Regulator
 from simulator.static import BARRED, FACTOR_BITS, Draws, Route, Static, Timed, Workload
-from simulator.units import PPM, TICKS_PER_DAY, in_years, scaled
+from simulator.units import PPM, TICKS_PER_DAY, in_years, scaled, share_of
 
 Steps: TypeAlias = Generator[simpy.Event, Any, Any]
 
@@ -564,7 +564,7 @@ class Expansion:
         mw16 = sum(g.mw16 for g in rest)
         price = 0 if p.route == Route.LEASED else self.shell_usd[p.market]
         cost = decisions.shell_cost(mw16, price)
-        sunk = decisions.share_of(cost, self.spent(p))
+        sunk = share_of(cost, self.spent(p))
         chance, wait = self.prospect(p, f, stage)
         ready = max(now + wait, f.due)
         idle = decisions.idle_cost(mw16, draws.idle_shell_usd, wait) if p.shell_ready != NOT_YET else 0

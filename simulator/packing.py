@@ -19,7 +19,8 @@ from simulator.units import PPM, TICK_BITS
 if TYPE_CHECKING:
     from simulator.static import Draws, Ints, Static
 
-Given = namedtuple("Given", GIVEN)
+_named: Any = namedtuple  # its names are not written out, which types cannot follow
+Given = _named("Given", GIVEN)
 """Every input of `machine.INPUTS` and the law, in that order."""
 
 
@@ -38,7 +39,8 @@ def given(static: Static, draws: Draws) -> Any:
             table[:, k, i] = applied, decided
     since, until = authorised_spans(static, draws)
     dated = sorted(
-        [(decided, k, 1) for k, found in enumerate(rounds) for _, decided, _ in found] + [(tick, k, 0) for k, tick in enumerate(until)]
+        [(decided, k, 1) for k, found in enumerate(rounds) for _, decided, _ in found]
+        + [(tick, k, 0) for k, tick in enumerate(until)]
     )
     framed = deal_ticks(static, draws)
     frameworks = sorted((tick, c) for c, tick in enumerate(framed) if static.earliest < tick < static.horizon)
@@ -122,7 +124,7 @@ def _packed(same: _Same) -> dict[str, Any]:
     generations = np.full((len(of_vendor), max(map(len, of_vendor)) + 1), NONE, dtype=np.int64)
     for v, items in enumerate(of_vendor):
         generations[v, : len(items)] = items
-    windows, index = np.unique(static.allocation_window, return_inverse=True)
+    _, index = np.unique(static.allocation_window, return_inverse=True)
     provisions = np.arange(len(static.provisions) + 1)
     grants = np.lexsort((static.grant_rule, static.grant_tpp, static.grant_country, static.grant_company, static.grant_tick))
     packed = {name: getattr(static, name) for name in (*SCALARS, *VECTORS, *TABLES, *CUBES) if hasattr(static, name)}

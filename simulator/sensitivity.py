@@ -21,8 +21,8 @@ import numpy as np
 
 from simulator.compile import Compiled, compile_scenario
 from simulator.draws import Z90, Floats
-from simulator.executors import Interrupts
 from simulator.engines import play
+from simulator.executors import Interrupts
 from simulator.experiments import compile_all, rd_weights
 from simulator.metrics import BY_MONTH, METRICS, SCALARS, Measures, groups, measure
 from simulator.problems import InputProblems, nearest, refuse, shown

@@ -45,6 +45,16 @@ class Mutant:
         turn = f" ({self.turn + 1})" if self.turn else ""
         return f"{self.module}.{self.function}{turn}: {_short(self.before)} -> {_short(self.after)}"
 
+    @property
+    def key(self) -> str:
+        """Its name as it is compared."""
+        return bare(self.name)
+
+
+def bare(name: str) -> str:
+    """A name without brackets and spaces: versions of Python differ in how they write an expression out."""
+    return name.translate(str.maketrans('"', "'", "() "))
+
 
 def _short(text: str) -> str:
     return " ".join(text.split())
@@ -196,7 +206,7 @@ def chosen(among: Iterable[Mutant], seed: int, share: float) -> list[Mutant]:
     """About this share of them, each by itself: by a hash of the seed and its name."""
 
     def draw(one: Mutant) -> float:
-        return int.from_bytes(blake2b(f"{seed} {one.name}".encode(), digest_size=8).digest(), "big") / 2**64
+        return int.from_bytes(blake2b(f"{seed} {one.key}".encode(), digest_size=8).digest(), "big") / 2**64
 
     return [one for one in among if draw(one) < share]
 

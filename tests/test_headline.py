@@ -39,6 +39,7 @@ from simulator.headline import (
     total,
 )
 from simulator.metrics import BY_COUNTRY, BY_MONTH, BY_YEAR, SCALARS, TIERS, Measures, groups, measure, year_ends
+from simulator.metrics import METRICS as ALL
 from simulator.spillovers import ChinaPaths, ChinaPolicy, Mechanisms
 from simulator.static import Draws, Static
 from simulator.units import FACTOR_ONE, threshold
@@ -76,9 +77,10 @@ def dressed(static: Static, draws: Draws, number: int) -> tuple[Static, Draws]:
 
     on = Mechanisms(*(rng.random(4) < (0.8, 0.6, 0.3, 0.8)).tolist())
     growth = np.where(np.arange(months) >= months // 3, rng.choice([-0.2, 0.1]), 0.0)
+    before = int(rng.choice([0, 2, 24]))  # months known before the start
     policy = ChinaPolicy(
-        share(months + int(rng.choice([0, 2, 24]))), share(months), share(months), 0.5 + share(months), share(months), growth, rng.choice([40.0, np.inf], size=months),
-        float(rng.choice([0.0, 0.4])), on,
+        share(months + before), share(months), share(months), 0.5 + share(months), share(months), growth,
+        rng.choice([40.0, np.inf], size=months), float(rng.choice([0.0, 0.4])), on,
     )  # fmt: skip
     imports = np.where(np.arange(months) < months // 2, 30.0, np.nan)
     paths = ChinaPaths(
@@ -390,7 +392,7 @@ def test_columns_are_named_by_metric_tier_and_date() -> None:
     assert len(set(COLUMNS)) == len(METRICS)
     for column in METRICS:
         assert column.id == f"{column.metric}|{column.tier}|{column.when}"
-        assert column.unit == headline.metrics.METRICS[column.metric].unit and column.meaning and column.name
+        assert column.unit == ALL[column.metric].unit and column.meaning and column.name
     names = [getattr(reduction, name) for name in (
         "MW_ONLINE", "H100E_ONLINE", "WITHOUT_CHIPS", "WAITING", "RELOCATED", "CANCELLED", "DOWNSIZED", "CAPEX", "COMPLIANCE", "IDLE",
     )]  # fmt: skip

@@ -51,6 +51,8 @@ ALLOWED: dict[str, str] = {
     "costs": "draws events lives sampling static units",
     "capacity": "campuses costs draws events lives static timeline units",
     "metrics": "campuses capacity costs draws events lives policy spillovers static timeline units weights",
+    "headline": "draws metrics reduction static units",
+    "reduction": "campuses costs draws events headline jit lives sampling spillovers static timeline units",
     "statistics": "metrics spillovers",
     "causes": "events lives sampling static units",
     "trace": "causes costs events lives sampling static units",
@@ -70,7 +72,20 @@ ALLOWED: dict[str, str] = {
 ENGINE = {
     "units", "draws", "events", "static", "pools", "decisions", "review", "sampling", "compile", "project", "regulator", "model", "kernel",
 }  # fmt: skip
-DOORS = {"experiments", "report", "cli", "__main__", "explain", "backtest", "sensitivity", "sweeps", "recompute", "playing", "preparing", "sweepresult"}
+DOORS = {
+    "experiments",
+    "report",
+    "cli",
+    "__main__",
+    "explain",
+    "backtest",
+    "sensitivity",
+    "sweeps",
+    "recompute",
+    "playing",
+    "preparing",
+    "sweepresult",
+}
 """They may import anything below; nothing below may import them."""
 LIBRARIES = {
     "simpy": {"model", "project", "regulator"},

@@ -7,7 +7,6 @@ indeed survives is looked at too, so a reason that is wrong is found out.
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,7 +14,7 @@ from itertools import pairwise
 
 import pytest
 from interpreted import CHAIN, Interpreter, source
-from mutants import Mutant, chosen, mutants
+from mutants import Mutant, bare, chosen, mutants
 from worlds import crowded, world
 
 from simulator.engines import play
@@ -26,20 +25,82 @@ from simulator.verify import describe, first_difference
 SEED = 1
 SOME, MORE = 0.01, 0.05
 """Shares of all faults that are tried: always, and in the long tests"""
-WORLDS = 600
 LARGEST = 1_200
 """Rows of the log of a world that is tried: larger ones take longer than they tell"""
+WORLDS = (*range(600), 1_177)
+"""The last one is large, but tells what no other does"""
 PATIENCE = 5
 """Seconds after which a faulty engine is taken to turn for ever: a world takes hundredths"""
 
-EQUIVALENT: dict[str, str] = {}
+NOT_PLAYED = {"packing.example"}
+"""Functions that only compiling calls"""
+
+FLAG = "it is only asked whether this is zero"
+NEGATIVE = "it is only asked whether a provision or vendor is negative"
+APART = "neither of the two reads what the other writes"
+EQUIVALENT = {
+    "machine.alarm: place << 20 | w.sequence -> (place << 20 ^ w.sequence)": "no bit is set in both",
+    "machine.next_alarm (3): 1 -> (2)": "how many alarms went off is not in the log",
+    "machine.chips_fill: w.stock[company, item] and f.tpp_room < w.tpp[item] -> (w.stock[company, item])": (
+        "chips of a kind are left in stock only where the phase is full or the licence has no room for one more of them, and it has"
+        " not more room later"
+    ),
+    "machine.cleared_add: 1 -> (2)": FLAG,
+    "machine.waits_before: f.index < g.index -> (f.index <= g.index)": "no phase is compared with itself",
+    "authority.nationally_authorising: 1 -> (2)": NEGATIVE,
+    "authority.generation: tick >= w.horizon -> (tick > w.horizon)": "the day of the horizon has the last month too",
+    (
+        "authority.ask: mark_phase(w, f, Stage.CLEARANCE, Mark.START, -1, a.country, 0) waiting_add(w, a, f) ->"
+        " waiting_add(w, a, f) mark_phase(w, f, Stage.CLEARANCE, Mark.START, -1, a.country, 0)"
+    ): APART,
+    "authority.forget: plan_pop(w, a, f) waiting_pop(w, a, f) -> waiting_pop(w, a, f) plan_pop(w, a, f)": APART,
+    "authority.take_back: f.licensed_tpp, f.licence_until = 0, NOT_YET -> pass": (
+        "who calls it sets the licence's end, gives the phase up or has it shipped, and then the quantity is not read"
+    ),
+    "authority.consider (2): 0 -> (1)": "no quantity of chips is a single TPP",
+    "authority.consider: passed >= 0 and w.pledging[passed] -> (w.pledging[passed])": (
+        "the table has an entry more than there are provisions, which -1 finds and which is 0"
+    ),
+    "authority.consider: waiting_pop(w, a, f) clear(w, f, passed) -> clear(w, f, passed) waiting_pop(w, a, f)": APART,
+    (
+        "kernel.new_phases: f.ready, f.asked, f.licence_until, f.secure_from, f.tpp_room ->"
+        " ((f.asked, f.ready, f.licence_until, f.secure_from, f.tpp_room))"
+    ): "both get the same value",
+    "kernel.new_phases (5): 1 -> (2)": "it is set again when the phase asks, before anyone reads it",
+    "kernel.send_crews: 1 -> (2)": FLAG,
+    "kernel.choose_market: 2 -> (3)": "a score is either far above or at a whole multiple of what bars a market",
+    "kernel.reconsider: refused and not p.broken_ground and not p.halted -> (refused and (not p.halted))": (
+        "once ground is broken nobody asks whether the shell is halted"
+    ),
+    "kernel.other_chips: 1 -> (2)": NEGATIVE,
+    "kernel.give_up: 1 -> (2)": FLAG,
+    "kernel.give_up (5): 0 -> (1)": "nobody asks after the request of a site that is given up",
+    "kernel.deliver (2): 1 -> (2)": "the last column of a vendor's generations is always empty",
+    "kernel.deliver (3): 1 -> (2)": "one column further, counted from the end, is the last one, which is always empty",
+    (
+        "kernel.deliver: receive(w, k, item, chips) record_chips(w, k, Mark.DELIVERED, item, chips) ->"
+        " record_chips(w, k, Mark.DELIVERED, item, chips) receive(w, k, item, chips)"
+    ): APART,
+    "kernel.commit (3): 0 -> (1)": "a watt is less than any chip takes",
+    "kernel.ship_ahead: w.now < tick and tick <= last -> (w.now < tick)": "each phase is asked for the same dates again",
+    "kernel.begin_others_queue (3): 0 -> (1)": "nothing else has this place in an instant's order",
+    "kernel.happened: p.build_at == At.REFUSED and p.build_halt == b -> (p.build_halt == b)": (
+        "a halt ends once, and a site that is given up has no phase left that could be cleared and end it"
+    ),
+    "packing.given (2): 1 -> (2)": FLAG,
+    "packing.given: roots, companies, countries -> ((roots, countries, companies))": "only their product is used",
+    "packing._packed: ('tick', 'company', 'country', 'tpp', 'rule') -> (('company', 'tick', 'country', 'tpp', 'rule'))": (
+        "in which order the tables are made changes nothing"
+    ),
+}
 """Faults that change no log, and why"""
 
 
 @cache
 def every() -> tuple[Mutant, ...]:
     """All faults that can be put into the compiled engine."""
-    return tuple(one for module in CHAIN for one in mutants(module, source(module)))
+    found = [one for module in CHAIN for one in mutants(module, source(module))]
+    return tuple(one for one in found if f"{one.module}.{one.function}" not in NOT_PLAYED)
 
 
 @cache
@@ -47,7 +108,7 @@ def played(number: int) -> tuple[Static, Draws, Log] | None:
     """A world and its log by the model; None if it is too large."""
     static, draws = world(number)
     log = play(static, draws, "simpy")
-    return (static, draws, log) if len(log) <= LARGEST else None
+    return (static, draws, log) if len(log) <= LARGEST or number == WORLDS[-1] else None
 
 
 class Endless(BaseException):
@@ -73,10 +134,10 @@ def ending(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def telling(mutant: Mutant, worlds: int = WORLDS) -> int | None:
+def telling(mutant: Mutant) -> int | None:
     """The first world whose log the faulty engine gets wrong, or in which it fails; None if there is none."""
     engine = Interpreter({mutant.module: mutant.apply(source(mutant.module))})
-    for number in range(worlds):
+    for number in WORLDS:
         if (found := played(number)) is None:
             continue
         static, draws, log = found
@@ -90,35 +151,38 @@ def telling(mutant: Mutant, worlds: int = WORLDS) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("mutant", chosen(every(), SEED, SOME), ids=lambda one: one.name)
+KNOWN = {bare(name) for name in EQUIVALENT}
+TRIED = [one for one in chosen(every(), SEED, SOME) if one.key not in KNOWN]
+
+
+@pytest.mark.parametrize("mutant", TRIED, ids=lambda one: one.name)
 def test_a_fault_in_the_compiled_engine_is_noticed(mutant: Mutant) -> None:
-    assert (telling(mutant) is not None) == (mutant.name not in EQUIVALENT)
+    assert telling(mutant) is not None
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", chosen(every(), SEED, MORE), ids=lambda one: one.name)
-def test_more_faults_in_the_compiled_engine_are_noticed(mutant: Mutant) -> None:
-    assert (telling(mutant) is not None) == (mutant.name not in EQUIVALENT)
+def test_of_more_faults_those_are_noticed_that_change_anything(mutant: Mutant) -> None:
+    assert (telling(mutant) is None) == (mutant.key in KNOWN)
 
 
 def test_the_faults_tried_are_many_and_of_all_kinds_and_the_equivalent_ones_are_among_them() -> None:
-    some, more = chosen(every(), SEED, SOME), chosen(every(), SEED, MORE)
-    assert len([one for one in some if one.name not in EQUIVALENT]) >= 30
-    kinds = Counter(one.kind for one in more)
-    assert kinds.keys() == {one.kind for one in every()}
-    assert kinds.keys() >= {
+    more = chosen(every(), SEED, MORE)
+    assert len(TRIED) >= 30
+    assert {one.kind for one in more} == {one.kind for one in every()}
+    assert {one.kind for one in more} >= {
         "comparison",
         "off by one",
         "operation",
         "condition",
         "dropped",
-        "swapped",
         "order",
         "rank",
         "arguments",
     }
     assert {one.module for one in more} == set(CHAIN)
-    assert EQUIVALENT.keys() <= {one.name for one in more}, "no reason is given for what is not tried"
+    # No reason is kept for what is no longer tried.
+    assert not [name for name in EQUIVALENT if bare(name) not in {one.key for one in more}]
     assert len(EQUIVALENT) < len(more) / 5
 
 
@@ -206,7 +270,7 @@ def test_faults_of_each_kind_are_made() -> None:
         "sample.first: items[i] < limit and not w.done -> (items[i] < limit or not w.done)",
         "sample.first: items[i] < limit and not w.done -> (not w.done)",
         "sample.first: items[i] < limit and not w.done -> (items[i] < limit)",
-        "sample.first: items[i] < limit and not w.done -> (not (items[i] < limit and not w.done))",
+        "sample.first: items[i] < limit and not w.done -> (not (items[i] < limit and (not w.done)))",
         "sample.first: not w.done -> (w.done)",
     } <= names("condition")
     assert {
