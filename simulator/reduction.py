@@ -1206,7 +1206,7 @@ def reduce(log: Log, law: Law, luck: Luck, increments: Increments, numbers: Floa
         from numba import typeof
 
         with FileLock(jit.folder() / "reduction.lock"), jit.in_one_piece():
-            _reduce.compile(tuple(typeof(one) for one in given))  # type: ignore[no-untyped-call]
+            _reduce.compile(tuple(typeof(one) for one in given))
     return int(_reduce(*given))
 
 

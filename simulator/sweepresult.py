@@ -480,7 +480,7 @@ class SweepResult:
 
     def _stopped(self, rule: Rule) -> str:
         """Which rule ended it."""
-        asked = [f"{rule.relative:.3g} of the mean of the reference"] if rule.relative else []
+        asked = [f"{rule.relative * 100:.3g} % of the mean of the reference"] if rule.relative else []
         asked += [f"{rule.absolute:,g} MW"] if rule.absolute else []
         width = f"a half-width of the headline differences of {' and '.join(asked)}" if asked else ""
         if self.interrupted or self.failed:

@@ -392,7 +392,7 @@ class _Sweeping:
 
         if self.engine != "compiled" or jit.plain():
             return
-        if not (engines.warm() and any(jit.folder().glob("**/headline._reduce-*.nbc"))):
+        if not (engines.warm() and any(jit.folder().glob("**/*._reduce-*.nbc"))):
             if self.say:
                 self.say("compiling the engine, which happens once")
             Worker(brief).try_out(ready)

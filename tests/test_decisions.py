@@ -62,10 +62,10 @@ def test_costs_shares_and_scores() -> None:
 
 
 def test_in_a_tie_the_first_wins_and_what_is_not_open_never() -> None:
-    assert decisions.best([5, 5, 5, 5]) is Option.WAIT
-    assert decisions.best([IMPOSSIBLE, -5, -5, -9]) is Option.OTHER_CHIPS
-    assert decisions.best([IMPOSSIBLE, IMPOSSIBLE, IMPOSSIBLE, -(1 << 58)]) is Option.CANCEL
-    assert decisions.best([1, 2, 3, 2]) is Option.RELOCATE
+    assert decisions.best([5, 5, 5, 5]) == Option.WAIT
+    assert decisions.best([IMPOSSIBLE, -5, -5, -9]) == Option.OTHER_CHIPS
+    assert decisions.best([IMPOSSIBLE, IMPOSSIBLE, IMPOSSIBLE, -(1 << 58)]) == Option.CANCEL
+    assert decisions.best([1, 2, 3, 2]) == Option.RELOCATE
 
 
 @given(st.integers(0, 1_000_000))
