@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator import sums
 from simulator.draws import Floats
 from simulator.events import Mark, Stage
 from simulator.lives import NEVER, summed
@@ -40,36 +41,26 @@ def campuses(draws: Draws, sites: Sites) -> Ints:
     expands = np.repeat(draws.route == Route.EXPANSION, HOPS) & (found >= 0)
     if not expands.any():
         return found
-    # Only companies and markets in which somebody expands have a choice to make.
-    pair = sites.company * (int(sites.market.max()) + 1) + sites.market
-    some = np.nonzero((found >= 0) & np.isin(pair, pair[expands]))[0]
-    some = some[np.lexsort((some, sites.planned[some]))]
-    room_of: dict[int, list[list[int]]] = {here: [] for here in np.unique(pair[expands]).tolist()}
-    limit = draws.campus_mw16[some // HOPS]
-    for site, here, mw16, most, joins in zip(
-        some.tolist(), pair[some].tolist(), sites.mw16[some].tolist(), limit.tolist(), expands[some].tolist(), strict=True
-    ):
-        if joins:
-            campus = next((one for one in room_of[here] if one[1] >= mw16), None)
-            if campus is not None:
-                found[site] = campus[0]
-                campus[1] -= mw16
-                continue
-        if most > mw16:
-            room_of[here].append([site, most - mw16])
+    markets = int(sites.market.max()) + 1
+    some = np.nonzero(found >= 0)[0]
+    sums.founders(
+        some[np.argsort(sites.planned[some], kind="stable")], expands, sites.company * markets + sites.market,
+        (int(sites.company.max()) + 1) * markets, sites.mw16, np.repeat(draws.campus_mw16, HOPS), found,
+    )  # fmt: skip
     return found
 
 
 def crossings(group: Ints, tick: Ints, amount: Ints | Floats, threshold: float) -> tuple[Ints, Ints]:
     """(groups, ticks): each group whose amounts add up to a threshold, in order, and when they first do. One entry an amount."""
+    return _crossings(group, tick, amount, [threshold])[0]
+
+
+def _crossings(group: Ints, tick: Ints, amount: Ints | Floats, thresholds: Sequence[float]) -> list[tuple[Ints, Ints]]:
+    """The same for several thresholds."""
     order = np.lexsort((tick, group))
-    group, tick, amount = group[order], tick[order], amount[order]
-    total = np.cumsum(amount)
-    begins = np.diff(group, prepend=-1) != 0
-    running = total - np.maximum.accumulate(np.where(begins, total - amount, 0))
-    large = running >= threshold
-    reached, first = np.unique(group[large], return_index=True)
-    return reached, tick[large][first]
+    group, tick, amount = group[order], tick[order], amount[order].astype(np.float64)
+    found = [sums.reached(group, amount, float(threshold)) for threshold in thresholds]
+    return [(group[at], tick[at]) for at in found]
 
 
 def large_campuses(campus: Ints, phases: Phases, design_ratio_ppm: int, facility_mw: int) -> tuple[Ints, Ints]:
@@ -102,4 +93,4 @@ def frontier_runs(
     able = (phases.online < NEVER) & (rates > 0)
     operations = rates[able] * (sustained * days * 86_400.0)
     # Rounding must not decide whether a campus that is exactly large enough is.
-    return [crossings(campus[phases.site[able]], phases.online[able], operations, run * (1 - 1e-12)) for run in runs]
+    return _crossings(campus[phases.site[able]], phases.online[able], operations, [run * (1 - 1e-12) for run in runs])

@@ -12,7 +12,7 @@ import numpy as np
 from simulator import campuses, costs
 from simulator.draws import Floats
 from simulator.events import Mark, Stage
-from simulator.lives import NEVER, Bools, MonthEnds
+from simulator.lives import NEVER, Bools, MonthEnds, once
 from simulator.static import Ints
 from simulator.timeline import with_total
 from simulator.units import MW_SIXTEENTHS, PPM
@@ -59,8 +59,9 @@ def chips(static: Static, draws: Draws, rows: Rows, life: Lives, ends: MonthEnds
     delivered = np.cumsum(delivered, axis=0)
     ordered = np.cumsum(costs.deliveries(static, rows, Mark.COMMITTED), axis=0)
     taken = rows.of(Stage.CHIPS, Mark.CHIPS_TAKEN)
-    by_chip = MonthEnds(static, np.arange(len(static.accelerators)), len(static.accelerators))
-    left = by_chip.totals(rows.tick[taken], p.company[life.place[rows.unit[taken]]], rows.pool[taken], rows.quantity[taken])
+    left = _by_chip(static).totals(
+        rows.tick[taken], p.company[life.place[rows.unit[taken]]], rows.pool[taken], rows.quantity[taken]
+    )
     in_stock = opening[None] + delivered - left
 
     compute = static.h100e_ppm / PPM
@@ -79,17 +80,25 @@ def chips(static: Static, draws: Draws, rows: Rows, life: Lives, ends: MonthEnds
     )
 
 
+@once
+def _by_chip(static: Static) -> MonthEnds:
+    return MonthEnds(static, np.arange(len(static.accelerators)), len(static.accelerators))
+
+
+@once
+def _by_vendor(static: Static) -> MonthEnds:
+    return MonthEnds(static, np.arange(len(static.vendors)), len(static.vendors))
+
+
 def _without_shell(static: Static, life: Lives, in_stock: Floats) -> Floats:
     """(T, K) h100e in stock beyond what ready phases that wait for this vendor's chips would take, by watts."""
     p = life.phases
-    vendors = np.arange(len(static.vendors))
-    of_vendor = (static.vendor_of[:, None] == vendors).astype(np.float64)
+    of_vendor = (static.vendor_of[:, None] == np.arange(len(static.vendors))).astype(np.float64)
     watts = (in_stock * static.watts) @ of_vendor
     h100e = (in_stock * static.h100e_ppm / PPM) @ of_vendor
     begin, end = ready_without_chips(life)
-    by_vendor = MonthEnds(static, vendors, len(vendors))
     load = p.mw16 * float(WATTS_PER_SIXTEENTH)
-    asked = by_vendor.during(begin, end, p.company, p.vendor, load)
+    asked = _by_vendor(static).during(begin, end, p.company, p.vendor, load)
     spare = np.clip(1 - np.divide(asked, watts, out=np.ones_like(watts), where=watts > 0), 0.0, 1.0)
     return (h100e * spare).sum(axis=2)
 
@@ -137,12 +146,19 @@ def footprint(
     outside = with_total((owned * (1 - static.trusted[segment])[:, None]).sum(axis=2))
     with np.errstate(invalid="ignore", divide="ignore"):
         share = outside / with_total(owned.sum(axis=2))
-    offered: Bools = np.any(static.uveu_rule[segment] >= 0, axis=(2, 3))
+    offered: Bools = _offered(static)[segment]
     share[~np.concatenate([offered.any(axis=1, keepdims=True), offered], axis=1)] = np.nan
     holds = (held.since <= last[:, None]) & (last[:, None] < held.until) & offered
     left = np.where(holds, (1 - static.uveu_tier1_ppm[segment] / PPM)[:, None] - share[:, 1:], np.nan)
     least = np.where(holds.any(axis=1), np.where(holds, left, np.inf).min(axis=1), np.nan)
     return np.stack([share, np.concatenate([least[:, None], left], axis=1)])
+
+
+@once
+def _offered(static: Static) -> Bools:
+    """(S, K) whether the law offers a company the universal authorisation anywhere."""
+    found: Bools = np.any(static.uveu_rule >= 0, axis=(2, 3))
+    return found
 
 
 def large(draws: Draws, life: Lives, campus: Ints, ends: MonthEnds) -> list[Floats]:

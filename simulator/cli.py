@@ -723,8 +723,11 @@ def sweep(
         reference=reference,
         max_replications=max_replications,
     )
-    place = open_store(store, _remark)
-    with _sweep_progress(json) as step, _input("--engine"):
+    remark = _remark_as_json if json else _remark
+    place = open_store(store, remark)
+    with _input("--engine"):
+        which: Any = _engine(engine) or "compiled"
+    with _sweep_progress(json) as step:
         try:
             found = run_sweep(
                 asked,
@@ -732,9 +735,9 @@ def sweep(
                 cluster=cluster,
                 chunk=chunk,
                 store=place,
-                engine=_engine(engine) or "compiled",
+                engine=which,
                 progress=step,
-                say=_remark,
+                say=remark,
             )
         except Interrupted as stopped:
             typer.echo(f"interrupted: {stopped}", err=True)
@@ -791,6 +794,11 @@ def _engine(name: str | None) -> Any:
 def _remark(words: str) -> None:
     """Something to know besides the results: damaged files found, another process waited for."""
     typer.echo(words, err=True)
+
+
+def _remark_as_json(words: str) -> None:
+    """The same for scripts, which read standard error line by line."""
+    typer.echo(_as_json({"event": "remark", "text": words}), err=True)
 
 
 def _as_json(value: Any) -> str:

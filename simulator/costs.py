@@ -28,7 +28,7 @@ import numpy as np
 
 from simulator.draws import Floats
 from simulator.events import Mark, Stage
-from simulator.lives import NEVER, Bools, Dated, Running, authorisations, summed
+from simulator.lives import NEVER, Bools, Dated, Running, authorisations, once, summed
 from simulator.sampling import HOPS
 from simulator.static import Draws, Ints, Route, Static, Timed, authorisation_rounds
 from simulator.units import DAYS_PER_YEAR, MW_SIXTEENTHS, PPM
@@ -167,9 +167,9 @@ def deliveries(static: Static, rows: Rows, mark: Mark = Mark.DELIVERED) -> Ints:
     shape = len(static.month_starts) - 1, len(static.companies), len(static.accelerators)
     found = rows.of(Stage.CHIPS, mark)
     month = np.maximum(np.searchsorted(static.month_starts, rows.tick[found], side="right") - 1, 0)
-    taken = np.zeros(shape, dtype=np.int64)
-    np.add.at(taken, (month, rows.company(found), rows.pool[found]), rows.quantity[found])
-    return taken
+    cell = (month * shape[1] + rows.company(found)) * shape[2] + rows.pool[found]
+    taken = np.bincount(cell, weights=rows.quantity[found], minlength=shape[0] * shape[1] * shape[2])
+    return taken.astype(np.int64).reshape(shape)  # whole numbers, and far below 2**53
 
 
 def shipped_value(draws: Draws, rows: Rows, life: Lives) -> Floats:
@@ -224,7 +224,7 @@ def _compliance(static: Static, draws: Draws, rows: Rows, life: Lives) -> list[D
     for stage, usd in ((Stage.LICENCE_REVIEW, float(draws.application_usd)), (Stage.NATIONAL_AUTHORISATION, national_usd)):
         filed = rows.of(stage, Mark.FILED)
         parts.append(Dated(rows.tick[filed], rows.company(filed), rows.pool[filed], usd))
-    if static.allow_uveu and (static.uveu_rule >= 0).any():
+    if static.allow_uveu and _universal(static):
         company, applied = universal_applications(static, draws)
         parts.append(Dated(applied, company, np.full(len(company), static.home), float(draws.authorisation_usd)))
     # Reports and audits: a twelfth of the yearly cost at the beginning of each month in which a company holds any authorisation.
@@ -232,6 +232,12 @@ def _compliance(static: Static, draws: Draws, rows: Rows, life: Lives) -> list[D
     tick = static.month_starts[month]
     yearly = static.authorisation_usd_a_year[_law_at(static, tick)]
     return [*parts, Dated(tick, company, np.full(len(tick), static.home), yearly / 12)]
+
+
+@once
+def _universal(static: Static) -> bool:
+    """Whether the law ever offers the universal authorisation."""
+    return bool((static.uveu_rule >= 0).any())
 
 
 def universal_applications(static: Static, draws: Draws) -> tuple[Ints, Ints]:

@@ -18,7 +18,7 @@ from types import FunctionType
 from typing import Any
 
 SOURCES = (
-    "jit", "machine", "authority", "kernel", "headline", "reduction", "lives", "timeline", "streams", "draws", "decisions", "controls", "static",
+    "jit", "machine", "authority", "kernel", "headline", "reduction", "sums", "lives", "timeline", "streams", "draws", "decisions", "controls", "static",
     "units", "events", "project", "pools",
 )  # fmt: skip
 """Modules whose text decides what the machine code does."""

@@ -7,12 +7,14 @@ site (plan, site control, ground-breaking, first power) stands in `Sites`; clear
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator import sums
 from simulator.draws import Floats
 from simulator.events import Mark, Stage
 from simulator.sampling import HOPS
@@ -23,9 +25,35 @@ if TYPE_CHECKING:
     from simulator.events import Log
 
 Bools = NDArray[np.bool_]
+Result = TypeVar("Result")
 NEVER = np.iinfo(np.int64).max
+NOWHERE = np.zeros(0, dtype=np.int64)
 STAGES, MARKS = 32, 64
 TICK_BITS = 20
+
+
+def once(function: Callable[[Static], Result]) -> Callable[[Static], Result]:
+    """A function of a scenario alone is worked out once a scenario, and kept with it as `cached_property` does; not to be changed."""
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    def kept(static: Static) -> Result:
+        if name not in static.__dict__:
+            static.__dict__[name] = function(static)
+        found: Result = static.__dict__[name]
+        return found
+
+    return wraps(function)(kept)
+
+
+class Field(NamedTuple):
+    """A column of what is known of sites or phases: the rows that tell it, what of them is kept, which row counts, and what stands
+    where there is none."""
+
+    stage: Stage
+    mark: Mark
+    what: int = sums.TICK
+    which: int = sums.LAST
+    empty: int = NEVER
 
 
 class Rows:
@@ -33,18 +61,28 @@ class Rows:
 
     def __init__(self, log: Log):
         self.log = log
-        self.tick = np.ascontiguousarray(log["tick"])
-        self.root = log["root"].astype(np.int64)
-        self.site = self.root * HOPS + log["hop"]
-        """root * HOPS + hop; meaningless where a company or the world writes"""
-        self.unit = self.site * PHASES + log["phase"]
-        """site * PHASES + phase"""
-        self.rule = log["rule"].astype(np.int64)
-        self.pool = log["pool"].astype(np.int64)
-        self.quantity = np.ascontiguousarray(log["quantity"])
-        code = log["mark"] * np.int16(STAGES) + log["stage"]
-        self._order = np.argsort(code, kind="stable")
-        self._bounds = np.searchsorted(code[self._order], np.arange(MARKS * STAGES + 1))
+        columns = sums.columns(np.ascontiguousarray(log), HOPS, PHASES, STAGES, MARKS * STAGES)
+        self.tick, self.root, self.unit, self.rule, self.pool, self.quantity, self._order, self._bounds = columns
+        # unit: (root * HOPS + hop) * PHASES + phase, meaningless where a company or the world writes.
+
+    def told(self, fields: dict[str, Field], place: Ints, things: int) -> dict[str, Ints]:
+        """(things,) by field. `place` says which thing a unit is, -1 if none; without any, a thing is the site of a unit."""
+        codes = np.array([(mark * STAGES + stage, what, which) for stage, mark, what, which, _ in fields.values()])
+        table = np.empty((len(fields), things), dtype=np.int64)
+        for column, field in zip(table, fields.values(), strict=True):
+            column[:] = field.empty
+        sums.keep(
+            table, codes, self._order, self._bounds, self.unit, place, self.tick, self.rule, self.pool, self.quantity, PHASES
+        )  # fmt: skip
+        return dict(zip(fields, table, strict=True))
+
+    def turns(self, values: dict[tuple[Stage, Mark], int], life: Lives) -> tuple[Ints, Ints, Ints, Ints]:
+        """Rows of phases with one of some stages and marks, in order of phase and of the log: phase, row, the value of the row's
+        stage and mark, and the tick of the phase's next such row, NEVER if there is none."""
+        codes = np.array([mark * STAGES + stage for stage, mark in values])
+        given = np.array([int(value) for value in values.values()])
+        things = len(life.phases.site)
+        return sums.turns(codes, given, self._order, self._bounds, self.unit, life.place, self.tick, things)
 
     def of(self, stage: Stage, mark: Mark) -> Ints:
         """Indices of the rows with a stage and a mark, in the order they were written."""
@@ -169,26 +207,11 @@ def lives_of(static: Static, draws: Draws, rows: Rows) -> Lives:
     place = np.full(n * PHASES, -1, dtype=np.int64)
     place[site * PHASES + number] = np.arange(len(site))
 
-    def when(stage: Stage, mark: Mark) -> Ints:
-        """The last time."""
-        chosen = rows.of(stage, mark)
-        ticks = np.full(len(site) + 1, NEVER)
-        ticks[place[rows.unit[chosen]]] = rows.tick[chosen]
-        return ticks[:-1]
-
-    def what(stage: Stage, mark: Mark, values: Ints, empty: int) -> Ints:
-        chosen = rows.of(stage, mark)
-        found = np.full(len(site) + 1, empty)
-        found[place[rows.unit[chosen]]] = values[chosen]
-        return found[:-1]
-
-    asking = rows.of(Stage.CLEARANCE, Mark.START)[::-1]
-    asked = np.full(len(site) + 1, NEVER)
-    asked[place[rows.unit[asking]]] = rows.tick[asking]
-    shipped, in_fleet = when(Stage.SHIPPING, Mark.SHIPPED), when(Stage.PROJECT, Mark.IN_FLEET)
+    told = rows.told(OF_PHASE, place, len(site))
     taken = rows.of(Stage.CHIPS, Mark.CHIPS_TAKEN)
     h100e = np.zeros(len(site) + 1, dtype=np.int64)
     np.add.at(h100e, place[rows.unit[taken]], rows.quantity[taken] * static.h100e_ppm[rows.pool[taken]])
+    given_up = sites.ended[site]
     phases = Phases(
         site=site,
         number=number.astype(np.int64),
@@ -198,71 +221,64 @@ def lives_of(static: Static, draws: Draws, rows: Rows) -> Lives:
         route=draws.route[site // HOPS],
         vendor=vendor[row, number],
         mw16=size[row, number],
-        powered=when(Stage.INTERCONNECTION, Mark.POWERED),
-        shell_ready=when(Stage.FIT_OUT, Mark.SHELL_READY),
-        ready=when(Stage.PROJECT, Mark.READY),
-        asked=asked[:-1],
-        cleared=when(Stage.CLEARANCE, Mark.CLEARED),
-        clearance_rule=what(Stage.CLEARANCE, Mark.CLEARED, rows.rule, -1),
-        shipped=shipped,
-        ship_rule=what(Stage.SHIPPING, Mark.SHIPPED, rows.rule, -1),
-        tpp=what(Stage.SHIPPING, Mark.SHIPPED, rows.quantity, 0),
-        front_loaded=when(Stage.SHIPPING, Mark.FRONT_LOADED),
-        installed=when(Stage.INSTALLATION, Mark.END),
-        online=when(Stage.PROJECT, Mark.ONLINE),
-        online_mw16=what(Stage.PROJECT, Mark.ONLINE, rows.quantity, 0),
-        in_fleet=in_fleet,
-        ended=np.where((shipped == NEVER) & (in_fleet == NEVER), sites.ended[site], NEVER),
+        ended=np.where((told["shipped"] == NEVER) & (told["in_fleet"] == NEVER), given_up, NEVER),
         h100e_ppm=h100e[:-1],
-        switched=when(Stage.CHIPS, Mark.SWITCHED),
+        **told,
     )
     return Lives(sites, phases, place)
 
 
+OF_PHASE = {
+    "powered": Field(Stage.INTERCONNECTION, Mark.POWERED),
+    "shell_ready": Field(Stage.FIT_OUT, Mark.SHELL_READY),
+    "ready": Field(Stage.PROJECT, Mark.READY),
+    "asked": Field(Stage.CLEARANCE, Mark.START, which=sums.FIRST),
+    "cleared": Field(Stage.CLEARANCE, Mark.CLEARED),
+    "clearance_rule": Field(Stage.CLEARANCE, Mark.CLEARED, sums.RULE, empty=-1),
+    "shipped": Field(Stage.SHIPPING, Mark.SHIPPED),
+    "ship_rule": Field(Stage.SHIPPING, Mark.SHIPPED, sums.RULE, empty=-1),
+    "tpp": Field(Stage.SHIPPING, Mark.SHIPPED, sums.QUANTITY, empty=0),
+    "front_loaded": Field(Stage.SHIPPING, Mark.FRONT_LOADED),
+    "installed": Field(Stage.INSTALLATION, Mark.END),
+    "online": Field(Stage.PROJECT, Mark.ONLINE),
+    "online_mw16": Field(Stage.PROJECT, Mark.ONLINE, sums.QUANTITY, empty=0),
+    "in_fleet": Field(Stage.PROJECT, Mark.IN_FLEET),
+    "switched": Field(Stage.CHIPS, Mark.SWITCHED),
+}
+"""What the log tells of phases, by the name in `Phases`"""
+OF_SITE = {
+    "planned": Field(Stage.PROJECT, Mark.PLANNED),
+    "market": Field(Stage.PROJECT, Mark.PLANNED, sums.POOL, empty=-1),
+    "mw16": Field(Stage.PROJECT, Mark.PLANNED, sums.QUANTITY, empty=0),
+    "site_control": Field(Stage.SITE_SELECTION, Mark.END),
+    "ground_breaking": Field(Stage.CONSTRUCTION, Mark.GROUND_BREAKING),
+    "own_date": Field(Stage.CONSTRUCTION, Mark.OWN_DATE, sums.QUANTITY),
+    "first_power": Field(Stage.INTERCONNECTION, Mark.FIRST_POWER),
+    "bridged": Field(Stage.BRIDGING, Mark.BRIDGED),
+    "grid": Field(Stage.INTERCONNECTION, Mark.END),
+    "construction": Field(Stage.CONSTRUCTION, Mark.START),
+    "shell_ready": Field(Stage.FIT_OUT, Mark.SHELL_READY, which=sums.OF_FIRST_PHASE),
+    "let": Field(Stage.PROJECT, Mark.LET),
+    "relocated": Field(Stage.PROJECT, Mark.RELOCATED),
+    "full": Field(Stage.PROJECT, Mark.FULL),
+    "cancelled": Field(Stage.PROJECT, Mark.CANCELLED),
+    "relocated_rule": Field(Stage.PROJECT, Mark.RELOCATED, sums.RULE, empty=-1),
+    "cancelled_rule": Field(Stage.PROJECT, Mark.CANCELLED, sums.RULE, empty=-1),
+}
+"""What the log tells of sites, by the name in `Sites`, and what these are made of"""
+
+
 def _sites(static: Static, draws: Draws, rows: Rows) -> Sites:
     n = len(draws.names) * HOPS
-
-    def when(stage: Stage, mark: Mark) -> Ints:
-        chosen = rows.of_projects(stage, mark)
-        ticks = np.full(n, NEVER)
-        ticks[rows.site[chosen]] = rows.tick[chosen]
-        return ticks
-
-    def what(stage: Stage, mark: Mark, values: Ints, empty: int) -> Ints:
-        chosen = rows.of_projects(stage, mark)
-        found = np.full(n, empty)
-        found[rows.site[chosen]] = values[chosen]
-        return found
-
-    market = what(Stage.PROJECT, Mark.PLANNED, rows.pool, -1)
-    relocated, cancelled = when(Stage.PROJECT, Mark.RELOCATED), when(Stage.PROJECT, Mark.CANCELLED)
-    built = rows.of(Stage.FIT_OUT, Mark.SHELL_READY)
-    built = built[rows.unit[built] % PHASES == 0]
-    shell_ready = np.full(n, NEVER)
-    shell_ready[rows.site[built]] = rows.tick[built]
+    told = rows.told(OF_SITE, NOWHERE, n)
+    cancelled, relocated_rule, cancelled_rule = (told.pop(name) for name in ("cancelled", "relocated_rule", "cancelled_rule"))
+    market, relocated = told["market"], told["relocated"]
     return Sites(
-        planned=when(Stage.PROJECT, Mark.PLANNED),
         company=np.repeat(draws.company, HOPS),
         country=np.where(market >= 0, static.market_country[market], -1),
-        market=market,
-        mw16=what(Stage.PROJECT, Mark.PLANNED, rows.quantity, 0),
-        site_control=when(Stage.SITE_SELECTION, Mark.END),
-        ground_breaking=when(Stage.CONSTRUCTION, Mark.GROUND_BREAKING),
-        own_date=what(Stage.CONSTRUCTION, Mark.OWN_DATE, rows.quantity, NEVER),
-        first_power=when(Stage.INTERCONNECTION, Mark.FIRST_POWER),
-        bridged=when(Stage.BRIDGING, Mark.BRIDGED),
-        grid=when(Stage.INTERCONNECTION, Mark.END),
-        construction=when(Stage.CONSTRUCTION, Mark.START),
-        shell_ready=shell_ready,
-        let=when(Stage.PROJECT, Mark.LET),
         ended=np.minimum(relocated, cancelled),
-        end_rule=np.where(
-            relocated < NEVER,
-            what(Stage.PROJECT, Mark.RELOCATED, rows.rule, -1),
-            what(Stage.PROJECT, Mark.CANCELLED, rows.rule, -1),
-        ),
-        relocated=relocated,
-        full=when(Stage.PROJECT, Mark.FULL),
+        end_rule=np.where(relocated < NEVER, relocated_rule, cancelled_rule),
+        **told,
     )
 
 
@@ -272,23 +288,9 @@ def _phases_of(draws: Draws, sites: Ints, left: Bools, switched: Ints, vendors: 
     A successor takes over what was not shipped, renumbered from 0; all of it is then planned with the vendor of the first of
     these. `left` (R * HOPS, PHASES) marks what a successor does not take; `switched` are units that took another of `vendors`.
     """
-    root, hop = np.divmod(sites, HOPS)
-    size = np.where(np.arange(PHASES) < draws.phases[root, None], draws.phase_mw16[root], 0)
-    vendor = np.repeat(draws.vendor[root, None], PHASES, axis=1)
-    row_of = np.full(len(left), -1, dtype=np.int64)
-    row_of[sites] = np.arange(len(sites))
-    changed_row, changed_phase = row_of[switched // PHASES], switched % PHASES
-    change_hop = hop[changed_row] if len(switched) else changed_row
-    for h in range(int(hop.max(initial=0)) + 1):
-        if h:
-            here = np.nonzero(hop == h)[0]
-            before = row_of[sites[here] - 1]
-            stays = (size[before] > 0) & ~left[sites[before]]
-            order = np.argsort(~stays, axis=1, kind="stable")
-            size[here] = np.take_along_axis(np.where(stays, size[before], 0), order, axis=1)
-            vendor[here] = np.take_along_axis(vendor[before], order[:, :1], axis=1)
-        now = change_hop == h
-        vendor[changed_row[now], changed_phase[now]] = vendors[now]
+    size, vendor = sums.sizes(
+        sites, HOPS, draws.phases, np.ascontiguousarray(draws.phase_mw16), draws.vendor, left, switched, vendors
+    )
     return size, vendor
 
 
@@ -313,20 +315,16 @@ ASKING = (Stage.CLEARANCE, Stage.LICENCE_REVIEW, Stage.ALLOCATION, Stage.AUTHORI
 
 def waits(rows: Rows, life: Lives) -> Waits:
     """The spells of waiting for clearance, read off the log. Spells of one phase do not overlap."""
-    parts = [rows.of(Stage.CLEARANCE, mark) for mark in (Mark.START, Mark.CLEARED, Mark.END)]
-    waiting = np.concatenate([rows.of(stage, Mark.WAITS) for stage in ASKING])
-    turns = np.concatenate([*parts, waiting])
-    stage = np.full(len(turns), int(Stage.CLEARANCE))
-    stage[len(parts[0]) : len(turns) - len(waiting)] = -1  # cleared or given up: it waits no more
-    stage[len(turns) - len(waiting) :] = rows.log["stage"][waiting]
-    order = np.lexsort((turns, rows.unit[turns]))
-    turns, stage = turns[order], stage[order]
-    phase = life.place[rows.unit[turns]]
-    end = np.append(rows.tick[turns[1:]], NEVER)
-    end[np.append(phase[1:] != phase[:-1], True)] = NEVER
-    begin = np.maximum(rows.tick[turns], life.phases.ready[phase])
+    over = -1  # cleared or given up: it waits no more
+    turns = {
+        (Stage.CLEARANCE, Mark.START): int(Stage.CLEARANCE),
+        (Stage.CLEARANCE, Mark.CLEARED): over,
+        (Stage.CLEARANCE, Mark.END): over,
+    }
+    phase, row, stage, end = rows.turns(turns | {(stage, Mark.WAITS): int(stage) for stage in ASKING}, life)
+    begin = np.maximum(rows.tick[row], life.phases.ready[phase])
     real = (stage >= 0) & (end > begin) & (begin < NEVER)
-    return Waits(phase[real], stage[real], rows.rule[turns[real]], begin[real], end[real])
+    return Waits(phase[real], stage[real], rows.rule[row[real]], begin[real], end[real])
 
 
 class Spells(NamedTuple):
@@ -339,15 +337,9 @@ class Spells(NamedTuple):
 
 def spells(rows: Rows, life: Lives, stage: Stage) -> Spells:
     """Spells of a stage that phases begin and end one after the other; giving the site up ends one too."""
-    starts, ends = rows.of_projects(stage, Mark.START), rows.of_projects(stage, Mark.END)
-    turns = np.concatenate([starts, ends])
-    order = np.lexsort((turns, rows.unit[turns]))
-    begins = (np.arange(len(turns)) < len(starts))[order]
-    turns = turns[order]
-    phase = life.place[rows.unit[turns]]
-    end = np.append(rows.tick[turns[1:]], NEVER)
-    end[np.append(phase[1:] != phase[:-1], True)] = NEVER
-    phase, begin, end = phase[begins], rows.tick[turns[begins]], end[begins]
+    phase, row, begins, end = rows.turns({(stage, Mark.START): 1, (stage, Mark.END): 0}, life)
+    begun = begins == 1
+    phase, begin, end = phase[begun], rows.tick[row[begun]], end[begun]
     return Spells(phase, begin, np.minimum(end, life.phases.ended[phase]))
 
 
@@ -393,6 +385,25 @@ class MonthEnds:
         self.last_day = days
         self.month_of_day = np.searchsorted(static.month_starts, np.arange(days + 1) * TICKS_PER_DAY, side="right") - 1
         self.ends = static.month_starts[1:] / TICKS_PER_DAY
+        self._column = np.ascontiguousarray(place)
+
+    def _table(self, *lines: int) -> Floats:
+        return np.zeros((*lines, self.months + 1, self.companies, self.places))
+
+    def _add(
+        self,
+        table: Floats,
+        tick: Ints,
+        company: Ints,
+        country: Ints,
+        amount: NDArray[Any] | float,
+        sign: float = 1.0,
+        *,
+        since: bool = False,
+    ) -> None:
+        """Add amounts to a table in the months of their ticks; `since`: without what was before the start date."""
+        amounts = _floats(amount, len(tick))
+        sums.add(table, tick, company, country, amounts, self._column, self.month_of_day, since, sign)
 
     def at(self, months: list[int], tick: Ints, place: Ints, places: int, amount: NDArray[Any]) -> Floats:
         """(len(months), places) running totals of all companies at the ends of some months only."""
@@ -406,23 +417,22 @@ class MonthEnds:
 
     def totals(self, tick: Ints, company: Ints, country: Ints, amount: NDArray[Any] | float) -> Floats:
         """(T, K, X) running totals at month ends of amounts that happen at ticks."""
-        return self.several(1, 0, tick, company, country, amount)[0]
+        table = self._table(1)
+        self._add(table[0], tick, company, country, amount)
+        return sums.cumulated(table)[0]
 
-    def several(
-        self, lines: int, line: Ints | int, tick: Ints, company: Ints, country: Ints, amount: NDArray[Any] | float
-    ) -> Floats:
+    def several(self, lines: int, line: Ints, tick: Ints, company: Ints, country: Ints, amount: NDArray[Any]) -> Floats:
         """(lines, T, K, X) the same for several tables at once; `line` says which one an amount belongs to."""
-        shape = lines, self.months + 1, self.companies, self.places
-        cell = ((line * shape[1] + self.month(tick)) * shape[2] + company) * shape[3] + self.place[country]
-        weights = amount if isinstance(amount, np.ndarray) else np.full(cell.shape, amount)
-        flat = np.bincount(cell, weights=weights, minlength=int(np.prod(shape)))
-        # The month after the last one has collected what never happens.
-        return np.cumsum(flat.reshape(shape)[:, :-1], axis=1)
+        table = self._table(lines)
+        sums.add_by_line(table, line, tick, company, country, _floats(amount, len(tick)), self._column, self.month_of_day)
+        return sums.cumulated(table)
 
     def during(self, begin: Ints, end: Ints, company: Ints, country: Ints, amount: NDArray[Any] | float) -> Floats:
         """(T, K, X) amounts that are there from one tick to another, at month ends."""
-        both = np.broadcast_to(amount, begin.shape)
-        return self.totals(np.concatenate([begin, end]), np.tile(company, 2), np.tile(country, 2), np.concatenate([both, -both]))
+        table = self._table(1)
+        self._add(table[0], begin, company, country, amount)
+        self._add(table[0], end, company, country, amount, -1.0)
+        return sums.cumulated(table)[0]
 
     def since(self, tick: Ints, company: Ints, country: Ints, amount: NDArray[Any] | float) -> Floats:
         """The same as `totals` without what happened before the start date."""
@@ -430,8 +440,11 @@ class MonthEnds:
 
     def dated(self, lines: Sequence[Sequence[Dated]]) -> Floats:
         """(lines, T, K, X) totals of several lines at once, each of any number of parts, without what was before the start date."""
-        tick, company, country, amount, line = _joined(lines)
-        return self.several(len(lines), line, np.where(tick < 0, NEVER, tick), company, country, amount)
+        table = self._table(len(lines))
+        for line, parts in enumerate(lines):
+            for part in parts:
+                self._add(table[line], *part, since=True)
+        return sums.cumulated(table)
 
     def accrued(self, begin: Ints, end: Ints | int, company: Ints, country: Ints, a_day: NDArray[Any] | float) -> Floats:
         """(T, K, X) running totals at month ends of amounts that run up by the day between two ticks, from the start date on."""
@@ -439,23 +452,21 @@ class MonthEnds:
 
     def running(self, lines: Sequence[Sequence[Running]]) -> Floats:
         """(lines, T, K, X) the same for several lines at once, each of any number of parts."""
-        begin, end, company, country, rate, line = _joined(lines)
-        begin = np.minimum(np.maximum(begin, 0), self.horizon)
-        end = np.minimum(np.maximum(end, begin), self.horizon)
-        some = np.nonzero(begin < end)[0]
-        begin, end, rate, line = begin[some], end[some], rate[some], line[some]
-        behind = line + len(lines)
-        found = self.several(
-            2 * len(lines),
-            np.concatenate([line, line, behind, behind]),
-            np.concatenate([begin, end, begin, end]),
-            np.tile(company[some], 4),
-            np.tile(country[some], 4),
-            np.concatenate([rate, -rate, rate * (begin / TICKS_PER_DAY), -rate * (end / TICKS_PER_DAY)]),
-        )
-        # Rounding must not make what has run up fall again.
-        up = np.maximum(self.ends[:, None, None] * found[: len(lines)] - found[len(lines) :], 0.0)
-        return np.maximum.accumulate(up, axis=1)
+        table = self._table(len(lines), 2)
+        for line, parts in enumerate(lines):
+            for ends in (False, True):
+                for begin, end, company, country, a_day in parts:
+                    until = end if isinstance(end, np.ndarray) else np.full(len(begin), end)
+                    rate = _floats(a_day, len(begin))
+                    sums.run_up(table[line], begin, until, company, country, rate, self._column, self.month_of_day, ends)
+        return sums.run_out(table, self.ends)
+
+
+def _floats(amount: NDArray[Any] | float, n: int) -> Floats:
+    """Amounts as an array of n numbers."""
+    if isinstance(amount, np.ndarray):
+        return np.ascontiguousarray(amount, dtype=np.float64)
+    return np.full(n, float(amount))
 
 
 class Dated(NamedTuple):
@@ -475,14 +486,3 @@ class Running(NamedTuple):
     company: Ints
     country: Ints
     a_day: NDArray[Any] | float
-
-
-def _joined(lines: Sequence[Sequence[Dated]] | Sequence[Sequence[Running]]) -> list[NDArray[Any]]:
-    """The columns of all parts, and the number of the line each entry belongs to."""
-    parts = [(i, part) for i, line in enumerate(lines) for part in line]
-    sizes = [np.size(part[0]) for _, part in parts]
-    columns = [
-        np.concatenate([np.broadcast_to(part[column], size) for (_, part), size in zip(parts, sizes, strict=True)])
-        for column in range(len(parts[0][1]))
-    ]
-    return [*columns, np.repeat([i for i, _ in parts], sizes)]

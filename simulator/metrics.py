@@ -17,7 +17,7 @@ import numpy as np
 from simulator import campuses, capacity, costs, policy, timeline, weights
 from simulator.draws import Floats
 from simulator.events import Stage
-from simulator.lives import ASKING, MonthEnds, Rows, authorisations, lives_of, spells, waits
+from simulator.lives import ASKING, MonthEnds, Rows, authorisations, lives_of, once, spells, waits
 from simulator.spillovers import DESTINATIONS, MERCHANTS, china, china_ratio
 from simulator.static import Route
 from simulator.timeline import with_total
@@ -25,7 +25,7 @@ from simulator.units import MW_SIXTEENTHS
 
 if TYPE_CHECKING:
     from simulator.events import Log
-    from simulator.lives import Authorisations, Lives, Waits
+    from simulator.lives import Authorisations, Bools, Lives, Waits
     from simulator.static import Draws, Ints, Static
 
 TIERS = ("1", "2", "3")
@@ -481,6 +481,7 @@ def groups(static: Static) -> list[Group]:
     ]
 
 
+@once
 def year_ends(static: Static) -> list[int]:
     """Indices of the months that end a calendar year, and the last one."""
     months = len(static.month_starts) - 1
@@ -492,8 +493,7 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
     """All metrics of one run. `rd_weight` (C,) weighs countries for `rd_access` and sums to one."""
     rows = Rows(log)
     life = lives_of(static, draws, rows)
-    tier = MonthEnds(static, static.tier - 1, len(TIERS))
-    country = MonthEnds(static, np.arange(len(static.countries)), len(static.countries))
+    tier, country = _by_tier(static), _by_country(static)
     held, blocked, campus = authorisations(static, rows), waits(rows, life), campuses.campuses(draws, life.sites)
     run = Run(
         static, draws, rows, life, held, blocked, campus, tier, country, year_ends(static),
@@ -513,6 +513,16 @@ def measure(static: Static, draws: Draws, log: Log, rd_weight: Floats) -> Measur
         policy.provisions(static, rows, life, run.blocked),
         draws.after_run.unmet_share if draws.after_run is not None else np.full(len(DESTINATIONS), np.nan),
     )
+
+
+@once
+def _by_tier(static: Static) -> MonthEnds:
+    return MonthEnds(static, static.tier - 1, len(TIERS))
+
+
+@once
+def _by_country(static: Static) -> MonthEnds:
+    return MonthEnds(static, np.arange(len(static.countries)), len(static.countries))
 
 
 class Run(NamedTuple):
@@ -650,6 +660,7 @@ def _grouped(metrics: Sequence[Metric], series: dict[str, Floats], groups_of: Fl
     return stacked.reshape(*stacked.shape[:2], -1) @ groups_of
 
 
+@once
 def _group_matrix(static: Static) -> Floats:
     """(K * tiers, G) which (company, tier) pairs belong to each group."""
     company, tier = np.divmod(np.arange(len(static.companies) * len(TIERS)), len(TIERS))
@@ -677,12 +688,18 @@ def _china(run: Run, h100e: Floats) -> Floats:
     if static.china is None or draws.china is None:
         return np.full((len(CHINA), h100e.shape[0]), np.nan)
     # China has no sites in this model: it is taken to place the share of what it could buy that the four can place.
-    merchant = np.isin(static.vendor_of, [vendor for vendor, name in enumerate(static.vendors) if name in MERCHANTS])
+    merchant = _merchant(static)
     offered = draws.deliveries[:, :, merchant].sum(axis=(1, 2))
     placed = run.delivered[:, :, merchant].sum(axis=(1, 2)) / np.maximum(offered, 1)
     found = china(static.china, draws.china._replace(demand=draws.china.demand * placed))
     ratio = china_ratio(found.stock, h100e.sum(axis=(1, 2)))
     return np.stack([ratio, found.stock, found.domestic, np.cumsum(found.exportable)])
+
+
+@once
+def _merchant(static: Static) -> Bools:
+    """(A,) chips of makers who sell."""
+    return np.isin(static.vendor_of, [vendor for vendor, name in enumerate(static.vendors) if name in MERCHANTS])
 
 
 def _scalars(run: Run, found: costs.Money) -> tuple[Floats, Floats]:

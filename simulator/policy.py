@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.draws import Floats
 from simulator.events import Mark, Stage
-from simulator.lives import ASKING, NEVER, summed
+from simulator.lives import ASKING, NEVER, once, summed
 from simulator.static import NO_POT, Ints, Posture
 from simulator.timeline import first_years, with_total
 from simulator.units import MW_SIXTEENTHS, TICKS_PER_DAY
@@ -100,6 +100,7 @@ def quota_used(static: Static, rows: Rows, ticks: Ints) -> tuple[Floats, Floats]
     return np.where(known, used, np.nan), np.where(limits, share, np.nan)
 
 
+@once
 def deal_countries(static: Static) -> tuple[Ints, Ints]:
     """(countries, ticks): where a deal governs licences, and from when it is announced."""
     by_law = (static.posture == Posture.DEAL_WINDOW).any(axis=(1, 3))
@@ -188,10 +189,9 @@ class Cases(NamedTuple):
 def decided_cases(rows: Rows) -> Cases:
     """Every application with its decision. One is under review at a time for a company and country, so filings pair by number."""
     filed = rows.of(Stage.LICENCE_REVIEW, Mark.FILED)
-    filing = rows.log["phase"].astype(np.int64)
 
     def key(found: Ints) -> Ints:
-        return (rows.company(found) << 32) | (rows.pool[found] << 16) | filing[found]
+        return (rows.company(found) << 32) | (rows.pool[found] << 16) | rows.log["phase"][found].astype(np.int64)
 
     order = np.argsort(key(filed), kind="stable")
     keys = key(filed)[order]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from simulator import sums
 from simulator.draws import Floats
 from simulator.lives import NEVER, Bools
 from simulator.sampling import HOPS
@@ -44,12 +45,10 @@ def decimal_year(start: date, tick: int) -> float:
 
 def first_years(static: Static, tick: Ints, company: Ints) -> Floats:
     """(1 + K,) first tick of all and of each company as a point in time; nan where there is none in the run."""
-    years = np.full(1 + len(static.companies), np.nan)
-    for i, chosen in enumerate(each(len(static.companies), company)):
-        first = int(tick[chosen].min(initial=NEVER))
-        if first < static.horizon:
-            years[i] = decimal_year(static.start, first)
-    return years
+    first = np.full(1 + len(static.companies), NEVER)
+    np.minimum.at(first, 1 + company, tick)
+    first[0] = first.min()
+    return np.array([decimal_year(static.start, tick) if tick < static.horizon else np.nan for tick in first.tolist()])
 
 
 def in_months(ticks: Ints | int) -> Floats:
@@ -97,15 +96,16 @@ def incidence_months(of: Lineages, shares: tuple[float, ...], among: Bools | Non
 
     Aalen-Johansen estimate of the cumulative incidence (Aalen and Johansen 1978).
     """
-    chosen = slice(None) if among is None else among
-    ticks, event = of.ticks[chosen], of.online[chosen]
-    leaves = event | of.cancelled[chosen]
-    at_risk = np.arange(len(ticks), 0, -1)
-    surviving = np.cumprod(1 - leaves / at_risk)
-    incidence = np.cumsum(np.append(1.0, surviving)[:-1] * event / at_risk)
+    chosen = np.ones(len(of.ticks), dtype=np.bool_) if among is None else among
+    return _incidences(of, shares, chosen[None])[0].tolist()
+
+
+def _incidences(of: Lineages, shares: tuple[float, ...], among: Bools) -> Floats:
+    """(groups, shares) the same for several groups (groups, N)."""
     # A product of fractions rarely rounds to exactly one half.
-    place = np.searchsorted(incidence, np.array(shares) - 1e-9)
-    return [float(in_months(ticks[i])) if i < len(ticks) else float("nan") for i in place.tolist()]
+    place = sums.incidence(of.online, of.online | of.cancelled, among, np.array(shares) - 1e-9)
+    ticks = np.append(of.ticks, 0)  # for the last one, which stands for none
+    return np.where(place < 0, np.nan, in_months(ticks[place]))
 
 
 def median_months(static: Static, draws: Draws, life: Lives) -> float:
@@ -119,12 +119,12 @@ def times(static: Static, draws: Draws, life: Lives) -> dict[str, Floats]:
     of = lineages(static, draws, life)
     masks = each(companies, of.company)
     numbers: dict[str, Floats] = {}
-    quantiles = np.array([incidence_months(of, (0.5, 0.1, 0.9), among) for among in masks])
+    groups = np.stack(masks)
+    quantiles = _incidences(of, (0.5, 0.1, 0.9), groups)
     for i, name in enumerate(("median", "p10", "p90")):
         numbers[f"months_plan_to_online_{name}"] = quantiles[:, i]
     for route in Route:
-        by_route = [incidence_months(of, (0.5,), among & (of.route == route))[0] for among in masks]
-        numbers[f"months_plan_to_online_{route.name.lower()}"] = np.array(by_route)
+        numbers[f"months_plan_to_online_{route.name.lower()}"] = _incidences(of, (0.5,), groups & (of.route == route))[:, 0]
     numbers["share_online_by_horizon"] = _means(of.online.astype(np.float64), masks)
 
     p, sites = life.phases, life.sites

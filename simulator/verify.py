@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.events import COLUMNS, LOG, Log, Mark, Stage
+from simulator.events import COLUMNS, Log, Mark, Stage
 from simulator.units import TICKS_PER_DAY, day_of
 
 if TYPE_CHECKING:
@@ -261,6 +261,3 @@ def verify_engines(
             raise
         return report([so_far() + f" Interrupted before the other {replications - compared}."], interrupted=True)
     return report([so_far()])
-
-
-assert set(COLUMNS) == set(LOG.names or ())

@@ -89,24 +89,26 @@ def _barred(
 
     `controlled`, `reached`, `weight`: (S,) whether the law has the control, from which tick the model exists, its chance.
     """
-    serves = (draws.workload[phases.site // HOPS] == Workload.INFERENCE) & (phases.online < static.horizon)
+    serves = np.nonzero((draws.workload[phases.site // HOPS] == Workload.INFERENCE) & (phases.online < static.horizon))[0]
+    company, everywhere, since_when = phases.company[serves], phases.country[serves], phases.online[serves]
     found = [_nothing()]
     for k in range(len(static.companies)):
-        mine = np.nonzero(serves & (phases.company == k))[0]
-        present = np.unique(phases.country[mine])
+        own = company == k
+        mine, where, online = serves[own], everywhere[own], since_when[own]
+        present = np.nonzero(np.bincount(where, minlength=len(static.countries)))[0]
         present = present[(static.weights_rule[:, k][:, present] >= 0).any(axis=0)]
         if not len(present):
             continue
         first = np.full(len(static.countries), NEVER)
-        np.minimum.at(first, phases.country[mine], phases.online[mine])
+        np.minimum.at(first, where, online)
         country, begin, end = _control(static, held, k, controlled, reached, present)
         asked = np.maximum(np.maximum(begin, first[country]), 0)
         segment = np.searchsorted(static.law_ticks, asked, side="right") - 1
         until = np.minimum(np.minimum(end, static.horizon), asked + _licence_ticks(static, segment, k, country))
-        run, here = np.nonzero((phases.country[mine] == country[:, None]) & (phases.online[mine] < until[:, None]))
-        phase, since = mine[here], np.maximum(phases.online[mine[here]], asked[run])
+        run, here = np.nonzero((where == country[:, None]) & (online < until[:, None]))
+        since = np.maximum(online[here], asked[run])
         real = since < until[run]
-        found.append(Barred(phase[real], since[real], until[run[real]], weight[segment[run[real]]]))
+        found.append(Barred(mine[here][real], since[real], until[run[real]], weight[segment[run[real]]]))
     return Barred(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
@@ -123,10 +125,10 @@ def _control(
     admits = static.weights_admits[segment, k][:, countries]
     universal = ((held.since[k] <= at) & (at < held.until[k]))[:, None] & (admits & 1 == 1)
     national = (held.national[k, countries][None] <= at[:, None]) & (admits & 2 == 2)
-    wanted = (needs & ~universal & ~national).T.astype(np.int64)
-    change = np.diff(wanted, axis=1, prepend=0, append=0)
-    row, begin = np.nonzero(change == 1)  # both in order of country and time, so beginnings and ends pair
-    return countries[row], edges[begin], edges[np.nonzero(change == -1)[1]]
+    wanted = np.zeros((len(countries), len(at) + 2), dtype=np.bool_)
+    wanted[:, 1:-1] = (needs & ~universal & ~national).T
+    row, begin = np.nonzero(wanted[:, 1:] & ~wanted[:, :-1])  # both in order of country and time, so beginnings and ends pair
+    return countries[row], edges[begin], edges[np.nonzero(wanted[:, :-1] & ~wanted[:, 1:])[1]]
 
 
 def _licence_ticks(static: Static, segment: Ints, k: int, country: Ints) -> Ints:

@@ -21,7 +21,8 @@ from simulator.static import NO_POT, Draws, Posture, Static
 from simulator.units import MW_SIXTEENTHS, ticks
 from simulator.world import load_world
 from tests.benchmarks.naive import Pipeline
-from tests.benchmarks.run import Memory, Turn, as_json, ratios, undisturbed
+from tests.benchmarks.run import Memory, Turn, as_json, as_table, main, ratios, undisturbed
+from tests.benchmarks.speed import LONG, SECTIONS, Line, Section, heap_price
 
 ROOT = Path(__file__).parents[1]
 CHIP_TPP = 16_000
@@ -140,9 +141,48 @@ def test_ratios_compare_the_least_disturbed_turn_of_each_replication() -> None:
 
 def test_the_command_prints_a_row_per_scenario() -> None:
     command = [sys.executable, "-m", "tests.benchmarks", "--replications", "1", "--rounds", "1", "--set", "end=2025-06-30"]
+    command += ["--only", "model"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "COLUMNS": "120"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for title in ("Replications per second", "yardstick / engine", "Resident memory"):
         assert title in done.stdout
     for name in ("history", "diffusion-framework"):
         assert sum(line.split()[:1] == [name] for line in done.stdout.splitlines()) == 6  # a row in each table
+    assert "Paired comparison" not in done.stdout
+
+
+def test_a_target_is_met_on_its_own_side_and_nothing_is_said_without_one() -> None:
+    assert Line("", 30, "times", 30, least=True).cells() == ("30 times", ">= 30 times", "met")
+    assert Line("", 29.5, "times", 30, least=True).cells()[2] == "not met"
+    assert Line("", 1.5, "s", 1).cells() == ("1.5 s", "<= 1 s", "not met")
+    assert Line("", 0.5, "s", 1).met is True
+    assert Line("", 12_345.6, "rows").cells() == ("12,346 rows", "", "")
+    table = as_table(Section("Title", "how", [Line("a", 1, "s", 2), Line("b", 3, "s")]))
+    assert table.row_count == 2
+
+
+def test_the_heap_has_a_price_at_any_length() -> None:
+    assert heap_price(1)() >= 0
+
+
+def test_the_sections_tell_what_they_measured_and_what_was_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    command = ["--replications", "2", "--rounds", "1", "--set", "end=2025-06-30", "--sweep-replications", "3", "--json"]
+    main([*command, "--memory-replications", "1", "--only", *SECTIONS])
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["sections"]) == list(SECTIONS)
+    assert set(LONG) < set(SECTIONS)
+    assert found["scenarios"] == {}
+    lines = {line["what"]: line for section in found["sections"].values() for line in section["lines"]}
+    for line in lines.values():
+        assert np.isfinite(line["value"])
+        assert line["value"] >= 0
+        assert (line["met"] is None) == (line["target"] is None)
+    targets = [line["target"] for line in lines.values() if line["target"] is not None]
+    assert sorted(targets) == [0.3, 1.1, 2, 2.5, 30, 45, 80]  # those of rates and of 200 replications need more than this plays
+    shares = [line["value"] for what, line in lines.items() if what.startswith("share of") and what.count(" ") == 2]
+    assert sum(shares) == pytest.approx(100)
+    assert "so not compared" in found["sections"]["engines"]["how"]
+    assert lines["log rows of a replication"]["value"] >= 1000
+    if before is not None:
+        assert os.sched_getaffinity(0) == before  # nobody after it is left on one core

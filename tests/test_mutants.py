@@ -27,71 +27,45 @@ SOME, MORE = 0.01, 0.05
 """Shares of all faults that are tried: always, and in the long tests"""
 LARGEST = 1_200
 """Rows of the log of a world that is tried: larger ones take longer than they tell"""
-WORLDS = (*range(600), 1_177)
-"""The last one is large, but tells what no other does"""
+WORLDS = 600
 PATIENCE = 5
 """Seconds after which a faulty engine is taken to turn for ever: a world takes hundredths"""
 
-NOT_PLAYED = {"packing.example"}
+NOT_PLAYED = {"machine._world_type", "packing.example"}
 """Functions that only compiling calls"""
 
 FLAG = "it is only asked whether this is zero"
-NEGATIVE = "it is only asked whether a provision or vendor is negative"
+UNREAD = "nobody reads this number of an alarm of this kind"
 APART = "neither of the two reads what the other writes"
 EQUIVALENT = {
-    "machine.alarm: place << 20 | w.sequence -> (place << 20 ^ w.sequence)": "no bit is set in both",
-    "machine.next_alarm (3): 1 -> (2)": "how many alarms went off is not in the log",
-    "machine.chips_fill: w.stock[company, item] and f.tpp_room < w.tpp[item] -> (w.stock[company, item])": (
-        "chips of a kind are left in stock only where the phase is full or the licence has no room for one more of them, and it has"
-        " not more room later"
-    ),
-    "machine.cleared_add: 1 -> (2)": FLAG,
-    "machine.waits_before: f.index < g.index -> (f.index <= g.index)": "no phase is compared with itself",
-    "authority.nationally_authorising: 1 -> (2)": NEGATIVE,
-    "authority.generation: tick >= w.horizon -> (tick > w.horizon)": "the day of the horizon has the last month too",
+    "machine.chips_give_back: w.taken_chips[f.id, g] = 0 -> pass": "it is set again when the phase lines up again, and not read before",
+    "machine.plan_add: 1 -> (2)": FLAG,
+    "authority.ask: f.passes += 1 -> pass": "no phase asks again while it is still to be told that it was cleared",
+    "authority.file (3): 1 -> (2)": FLAG,
+    "kernel.reconsider: idle_cost(mw16, w.idle_shell_usd, wait) -> (idle_cost(w.idle_shell_usd, mw16, wait))": "it multiplies the two",
     (
-        "authority.ask: mark_phase(w, f, Stage.CLEARANCE, Mark.START, -1, a.country, 0) waiting_add(w, a, f) ->"
-        " waiting_add(w, a, f) mark_phase(w, f, Stage.CLEARANCE, Mark.START, -1, a.country, 0)"
+        "kernel.switch: coming_add(w, w.queues[p.company, vendor], f) mark_phase(w, f, Stage.CHIPS, Mark.SWITCHED, -1, vendor, 0) ->"
+        " mark_phase(w, f, Stage.CHIPS, Mark.SWITCHED, -1, vendor, 0) coming_add(w, w.queues[p.company, vendor], f)"
     ): APART,
-    "authority.forget: plan_pop(w, a, f) waiting_pop(w, a, f) -> waiting_pop(w, a, f) plan_pop(w, a, f)": APART,
-    "authority.take_back: f.licensed_tpp, f.licence_until = 0, NOT_YET -> pass": (
-        "who calls it sets the licence's end, gives the phase up or has it shipped, and then the quantity is not read"
-    ),
-    "authority.consider (2): 0 -> (1)": "no quantity of chips is a single TPP",
-    "authority.consider: passed >= 0 and w.pledging[passed] -> (w.pledging[passed])": (
-        "the table has an entry more than there are provisions, which -1 finds and which is 0"
-    ),
-    "authority.consider: waiting_pop(w, a, f) clear(w, f, passed) -> clear(w, f, passed) waiting_pop(w, a, f)": APART,
-    (
-        "kernel.new_phases: f.ready, f.asked, f.licence_until, f.secure_from, f.tpp_room ->"
-        " ((f.asked, f.ready, f.licence_until, f.secure_from, f.tpp_room))"
-    ): "both get the same value",
-    "kernel.new_phases (5): 1 -> (2)": "it is set again when the phase asks, before anyone reads it",
-    "kernel.send_crews: 1 -> (2)": FLAG,
-    "kernel.choose_market: 2 -> (3)": "a score is either far above or at a whole multiple of what bars a market",
-    "kernel.reconsider: refused and not p.broken_ground and not p.halted -> (refused and (not p.halted))": (
-        "once ground is broken nobody asks whether the shell is halted"
-    ),
-    "kernel.other_chips: 1 -> (2)": NEGATIVE,
-    "kernel.give_up: 1 -> (2)": FLAG,
+    "kernel.give_up (3): 0 -> (1)": UNREAD,
     "kernel.give_up (5): 0 -> (1)": "nobody asks after the request of a site that is given up",
-    "kernel.deliver (2): 1 -> (2)": "the last column of a vendor's generations is always empty",
-    "kernel.deliver (3): 1 -> (2)": "one column further, counted from the end, is the last one, which is always empty",
+    "kernel.months: month + 1 < w.months -> (month + 1 <= w.months)": "an alarm at the horizon never goes off",
+    "kernel.deliver (3): 1 -> (2)": "one column further, counted from the end, is the last one of a vendor's generations: always empty",
+    "kernel.serve_soon: not q.serving and q.line != NONE -> (q.line != NONE)": (
+        "a second look at a line follows the first, or what the first gave back, with nothing in between"
+    ),
     (
-        "kernel.deliver: receive(w, k, item, chips) record_chips(w, k, Mark.DELIVERED, item, chips) ->"
-        " record_chips(w, k, Mark.DELIVERED, item, chips) receive(w, k, item, chips)"
+        "kernel.serve: chips_unlink(w, q, f) follow(w, False, Do.GRANTED, f.id, 0) ->"
+        " follow(w, False, Do.GRANTED, f.id, 0) chips_unlink(w, q, f)"
     ): APART,
-    "kernel.commit (3): 0 -> (1)": "a watt is less than any chip takes",
-    "kernel.ship_ahead: w.now < tick and tick <= last -> (w.now < tick)": "each phase is asked for the same dates again",
-    "kernel.begin_others_queue (3): 0 -> (1)": "nothing else has this place in an instant's order",
-    "kernel.happened: p.build_at == At.REFUSED and p.build_halt == b -> (p.build_halt == b)": (
-        "a halt ends once, and a site that is given up has no phase left that could be cleared and end it"
-    ),
-    "packing.given (2): 1 -> (2)": FLAG,
-    "packing.given: roots, companies, countries -> ((roots, countries, companies))": "only their product is used",
-    "packing._packed: ('tick', 'company', 'country', 'tpp', 'rule') -> (('company', 'tick', 'country', 'tpp', 'rule'))": (
-        "in which order the tables are made changes nothing"
-    ),
+    "kernel.begin_others_queue (4): 0 -> (1)": "nothing else has this place in an instant's order",
+    "kernel.begin (2): 0 -> (1)": "only crews may grow at the same place of that instant, and chips and crews do not meet in it",
+    (
+        'packing._packed: ( ("needs", static.needs_licence), ("rule", static.rule), ("posture", static.posture), ("lpp", static.lpp_rule),'
+        ' ("uveu", static.uveu_rule), ("nveu", static.nveu_rule), ) -> ((("needs", static.needs_licence), ("posture", static.posture),'
+        ' ("rule", static.rule), ("lpp", static.lpp_rule), ("uveu", static.uveu_rule), ("nveu", static.nveu_rule)))'
+    ): "in which order the columns are filled changes nothing",
+    "packing._packed: months - 1 -> (months + 1)": "it changes the day of the horizon alone, and nobody asks for that day's month",
 }
 """Faults that change no log, and why"""
 
@@ -108,7 +82,7 @@ def played(number: int) -> tuple[Static, Draws, Log] | None:
     """A world and its log by the model; None if it is too large."""
     static, draws = world(number)
     log = play(static, draws, "simpy")
-    return (static, draws, log) if len(log) <= LARGEST or number == WORLDS[-1] else None
+    return (static, draws, log) if len(log) <= LARGEST else None
 
 
 class Endless(BaseException):
@@ -137,7 +111,7 @@ def ending(seconds: float) -> Iterator[None]:
 def telling(mutant: Mutant) -> int | None:
     """The first world whose log the faulty engine gets wrong, or in which it fails; None if there is none."""
     engine = Interpreter({mutant.module: mutant.apply(source(mutant.module))})
-    for number in WORLDS:
+    for number in range(WORLDS):
         if (found := played(number)) is None:
             continue
         static, draws, log = found

@@ -138,16 +138,6 @@ def example(language: str, holds: str) -> str:
     return str(found)
 
 
-def test_readmes_notebook_example_works(tmp_path: Path) -> None:
-    code = example("python", "found = sweep([base, tight]")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 10
-    short = code.replace("replications=200", "replications=4")
-    assert short != code
-    ran = python("-c", short + "assert figure.to_json()\n", cwd=tmp_path, GROUNDBREAK_STORE=str(tmp_path / "store"))
-    assert ran.returncode == 0, ran.stderr
-    assert "framework-tight" in ran.stdout
-
-
 def test_readmes_sweep_file_is_valid(tmp_path: Path) -> None:
     from simulator.sweepfile import load_sweep
 

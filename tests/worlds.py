@@ -374,7 +374,8 @@ def queueing(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, An
         "grid_backlog": pick([0, 100, 600], markets) * DAY, "patience_power": pick([0, 10, 60, 200], len(draws.names)) * DAY,
         "optimism": one([FACTOR_ONE // 4, FACTOR_ONE // 2, FACTOR_ONE]), "recovery_ppm": one([500_000, PPM, PPM]), "largest_hop": 4,
         "value_usd": one([300, 700, 2_000]), "planning_horizon": one([500, 1_000, 3_650]) * DAY,
-        "appeal": pick([0, 0, 1 << 18, 1 << 20], *draws.appeal.shape),
+        "appeal": pick([0, 0, 1 << 18, 1 << 20], *draws.appeal.shape), "planned": pick([-300, -60, 0, 0, 60], len(draws.names)) * DAY,
+        "spread": ints(*draws.spread.shape, fill=FACTOR_ONE) if chance.often(0.5) else draws.spread,
     }  # fmt: skip
 
 
@@ -465,9 +466,9 @@ def authorising(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str,
     fleet = pick([0, 0, 100, 300], companies, countries, len(static.accelerators))
     fleet[:, static.home] = pick([500, 3_000, 20_000], companies, len(static.accelerators))
     allocation = pick([NO_POT, 0, 0, 1, CHIP * 500], s, countries)
-    exact = chance.often(0.2)  # all chips at home go, to the last one; or a share is full to the last one
+    exact = chance.often(0.3)  # all chips at home go, to the last one; or a share is full to the last one
     if exact:
-        full = chance.often(0.5)
+        full = chance.often(0.6)
         fleet = pick([0, 100], companies, countries, len(static.accelerators)) if full else fleet
         fleet[:, static.home] = 300 if full else 0
         fleet[..., 1:] = 0
@@ -491,6 +492,12 @@ def authorising(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str,
             "uveu_single_ppm": pick([200_000, 250_000] if full else [PPM], s), "uveu_tier1_ppm": ints(s), "typical_tpp": 1,
         }  # fmt: skip
     drawn: dict[str, Any] = {"appeal": draws.appeal + (static.market_country != static.home) * one([0, 1 << 19, 3 << 20])}
+    if chance.often(0.5):  # plans that come when it is known where there is room, with little else to choose by
+        drawn |= {
+            "planned": pick([-190, 0, 60, 120, 200, 300], len(draws.names)) * DAY, "appeal": pick([0, 0, 1 << 18], *draws.appeal.shape),
+            "choice_per_year": -(1 << 20),
+        }  # fmt: skip
+        law |= {"outlook": pick([0, 0, 0, -(1 << 19)], *static.outlook.shape), "review_median": pick([30, 90, 360], s, 6) * DAY}
     if exact and full:  # planners mind it, and most plans come when it is known
         law |= {
             "review_median": pick([90, 360], s, 6) * DAY, "authorisation_grant": ints(companies, fill=ALWAYS),
@@ -543,6 +550,36 @@ def hurrying(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, An
         "patience": pick([10, 60, 200], len(draws.names)) * DAY, "recovery_ppm": one([0, 500_000, PPM]), "value_usd": one([100, 700, 2_000]),
     }  # fmt: skip
     return law, drawn
+
+
+def stranding(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Chips for some phases leave ahead of a restriction, then the others are denied theirs, before the site is there."""
+    pick, one = chance.pick, chance.one
+    s, companies, countries, chips = static.needs_licence.shape
+    days = np.sort(chance.rng.choice([60, 90, 120, 180, 240, 300, 360, 420], s - 1, replace=False))
+    turn = pick(range(1, s + 1), countries)
+    needs = np.broadcast_to(np.arange(s)[:, None] >= np.where(np.arange(countries) == static.home, s, turn), (s, countries))
+    needs = np.repeat(np.repeat(needs[:, None, :, None], companies, axis=1), chips, axis=3)
+    law, drawn = hurrying(static, draws, chance)
+    law |= {
+        "law_ticks": np.append(static.earliest, days * DAY), "needs_licence": needs.astype(np.int64), "rule": np.where(needs, LICENCE_2, FREE),
+        "posture": np.where(needs, Posture.POLICY_OF_DENIAL, 0), "approve_below": pick([NEVER, threshold(0.3)], s, 6), "deny_above": ints(s, 6),
+        "clock_median": pick([0, 10], s, 6) * DAY, "stop_below": ints(s, 6), "deal_announced": ints(countries, fill=static.horizon),
+        "allow_classification": False, "allow_lpp": False, "allow_nveu": False, "allow_uveu": False, "allow_security": chance.often(0.3),
+        "allow_relocation": chance.often(0.4),
+    }  # fmt: skip
+    law["deny_above"] = law["approve_below"]
+    law["tightens"] = tightens(replace(static, law_ticks=law["law_ticks"], needs_licence=law["needs_licence"]))
+    median = draws.median.copy()
+    median[:5] = pick([10, 30, 60], 5, len(static.markets)) * DAY
+    median[1], median[3] = pick([300, 600], len(static.markets)) * DAY, pick([60, 120, 300], len(static.markets)) * DAY
+    return law, drawn | {
+        "median": median, "planned": pick([-100, -60, 0], len(draws.names)) * DAY, "front_load_before": 500 * DAY, "front_load_ready": 900 * DAY,
+        "filing_lead": one([200, 500]) * DAY, "opening_stock": pick([0, 300, 900], companies, chips), "under_way": ints(companies, chips),
+        "deliveries": pick([0, 0, 100], *draws.deliveries.shape), "recovery_ppm": one([900_000, PPM]), "shell_ahead": EVER, "smallest_share_ppm": 0,
+        "value_usd": one([100, 700]), "forced_country": pick([-1, *range(countries)], len(draws.names)),
+        "appeal": pick([0, 1 << 20], *draws.appeal.shape) + (static.market_country != static.home) * (1 << 20),
+    }  # fmt: skip
 
 
 def opening(static: Static, draws: Draws, chance: Chance) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -694,6 +731,7 @@ THEMES = (
     Theme({"vendors": 3, "accelerators": 3, **SOME_LAW}, switching),
     Theme({}, anything),
     Theme(SOME_LAW, hurrying),
+    Theme({"segments": 4, "projects": 6}, stranding),
     Theme(SOME_LAW, opening),
     Theme({"projects": 10, "strictness": 0.9}, crowding),
     Theme({}, full_size),

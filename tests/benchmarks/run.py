@@ -18,13 +18,13 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter, process_time
-from typing import Any, TypeVar
+from typing import Any
 
 if __name__ == "__main__":  # as a file, not as a module: the checkout is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -42,14 +42,19 @@ from simulator.model import Expansion
 from simulator.scenario import load_scenario
 from simulator.static import Draws
 from simulator.world import load_world
+from tests.benchmarks.measuring import MIB, timed
 from tests.benchmarks.naive import Pipeline
+from tests.benchmarks.speed import LONG, SECTIONS, Asked, Section, every_core
 
-T = TypeVar("T")
-MIB = 1 << 20
 BUSY = 0.97
 """Share of a core below which the machine is said to have been busy with something else."""
 
 
+MODEL = "model"
+"""Name of the section on the SimPy model, for `--only`"""
+ON_ONE_CORE = ("engines", "parts")
+SWEEP, LONG_SWEEP = 800, 4_000
+"""Replications of a timed sweep, and with `--full`"""
 PARTS = ("draws", "simulation", "metrics", "collection")
 
 
@@ -107,17 +112,6 @@ class Memory:
     """after the first, the middle and the last replication"""
     peak: float
     """the most of all; loading's if playing never took more"""
-
-
-def timed(action: Callable[[], T]) -> tuple[float, T]:
-    """Milliseconds of processor time of an action with the cyclic collector switched off, and what it returned."""
-    gc.disable()
-    try:
-        begin = process_time()
-        result = action()
-        return (process_time() - begin) * 1000, result
-    finally:
-        gc.enable()
 
 
 def play_engine(compiled: Compiled, draws: Draws) -> dict[str, float]:
@@ -318,45 +312,86 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--profile", action="store_true", help="also profile one replication of the first scenario")
     parser.add_argument("--json", action="store_true", help="print one JSON object with every round instead of tables")
+    parser.add_argument("--only", nargs="+", choices=[MODEL, *SECTIONS], help="only these sections")
+    parser.add_argument("--full", action="store_true", help=f"also {' and '.join(LONG)}, and longer sweeps: some minutes")
+    parser.add_argument("--sweep-replications", type=int, help=f"of each timed sweep ({SWEEP}; {LONG_SWEEP} with --full)")
+    parser.add_argument(
+        "--memory-replications", type=int, default=2_000, help="of the smaller sweep whose memory is watched (2000)"
+    )
     options = parser.parse_args(arguments)
-    if min(options.replications, options.rounds) < 1:
-        parser.error("--replications and --rounds must be at least 1")
+    if min(options.replications, options.rounds, options.memory_replications, options.sweep_replications or 1) < 1:
+        parser.error("--replications, --rounds, --sweep-replications and --memory-replications must be at least 1")
 
-    core, load = pin(), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    wall, cpu = perf_counter(), process_time()
-    compiled = compile_all([load_scenario(name, (), tuple(options.set)) for name in options.scenarios], load_world())
-    turns = measure_speed(compiled, options.seed, options.replications, options.rounds)
-    share = (process_time() - cpu) / (perf_counter() - wall)
-    memory = {}
-    for one, scenario in zip(compiled, options.scenarios, strict=True):
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-            played = options.replications * options.rounds
-            task = fresh.submit(measure_memory, scenario, options.set, options.seed, played)
-            memory[one.scenario.name] = task.result()
-    machine = {
+    chosen = options.only or [MODEL, *(name for name in SECTIONS if options.full or name not in LONG)]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    machine: dict[str, Any] = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "pinned_to": core,
         "load_before": load,
-        "share_of_core": round(share, 3),
     }
-    profiled = profile(compiled[0], options.seed) if options.profile else ""
+    turns: dict[str, list[Turn]] = {}
+    memory: dict[str, Memory] = {}
+    profiled = ""
+    unpinned = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    machine["pinned_to"] = pin()
+    if MODEL in chosen:
+        wall, cpu = perf_counter(), process_time()
+        compiled = compile_all([load_scenario(name, (), tuple(options.set)) for name in options.scenarios], load_world())
+        turns = measure_speed(compiled, options.seed, options.replications, options.rounds)
+        machine["share_of_core"] = round((process_time() - cpu) / (perf_counter() - wall), 3)
+        for one, scenario in zip(compiled, options.scenarios, strict=True):
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+                played = options.replications * options.rounds
+                task = fresh.submit(measure_memory, scenario, options.set, options.seed, played)
+                memory[one.scenario.name] = task.result()
+        profiled = profile(compiled[0], options.seed) if options.profile else ""
+    swept = options.sweep_replications or (LONG_SWEEP if options.full else SWEEP)
+    asked = Asked(
+        options.scenarios[0], tuple(options.set), options.seed, options.replications, swept,
+        options.memory_replications,
+    )  # fmt: skip
+    sections: dict[str, Section] = {}
+    for name, measure_section in SECTIONS.items():
+        if name in chosen:
+            with every_core(unpinned if name not in ON_ONE_CORE else None):
+                sections[name] = measure_section(asked)
+    if unpinned is not None:
+        os.sched_setaffinity(0, unpinned)
+    machine["load_after"] = os.getloadavg()[0] if load is not None else None
 
     if options.json:
-        asked = {"seed": options.seed, "replications": options.replications, "rounds": options.rounds}
-        print(json.dumps({**asked, "machine": machine, "scenarios": as_json(turns, memory)}, indent=1))
+        settled = {"seed": options.seed, "replications": options.replications, "rounds": options.rounds}
+        told = {
+            name: {"title": each.title, "how": each.how, "lines": [line.record() for line in each.lines]}
+            for name, each in sections.items()
+        }
+        print(json.dumps({**settled, "machine": machine, "scenarios": as_json(turns, memory), "sections": told}, indent=1))
         print(profiled, end="", file=sys.stderr)
         return
     console = Console(highlight=False)
     console.print(f"{options.replications} replications, {options.rounds} rounds, seed {options.seed}")
     console.print(", ".join(f"{what.replace('_', ' ')} {value}" for what, value in machine.items()))
-    if share < BUSY:
+    if machine.get("share_of_core", 1) < BUSY:
         console.print(
             "Others used this core meanwhile: trust the ratios and the undisturbed times, and run it again on a quiet machine."
         )
-    console.print(*tables(turns, memory), sep="\n")
+    if turns:
+        console.print(*tables(turns, memory), sep="\n")
+    for section in sections.values():
+        console.print(as_table(section), section.how, "", sep="\n")
     print(profiled, end="")
+
+
+def as_table(section: Section) -> Table:
+    """What a section found, a row for each thing measured."""
+    made = Table(title=section.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    made.add_column("", no_wrap=True)
+    for column in ("measured", "target", ""):
+        made.add_column(column, justify="right", no_wrap=True)
+    for line in section.lines:
+        made.add_row(line.what, *line.cells())
+    return made
 
 
 if __name__ == "__main__":
