@@ -253,7 +253,7 @@ class SweepFile(_Closed):
     ] = Field(
         "increments",
         description="increments: every month in which a series changes, of every replication, for fans and totals of any split. "
-        "quantiles: only monthly quantiles over replications, a hundredth of the size; paired fans are then not possible.",
+        "quantiles: only monthly quantiles over replications, a small part of the size; paired fans are then not possible.",
     )
     precision: Annotated[float | None, BeforeValidator(_said(share)), WithJsonSchema({"type": ["string", "number"]})] = Field(
         None,

@@ -20,9 +20,10 @@ meet in one sum. `h100e` is held in parts per million of an H100, so that fleets
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 TICK_BITS = 20
 TICKS_PER_DAY = 1 << TICK_BITS

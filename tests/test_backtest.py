@@ -48,7 +48,7 @@ from simulator.backtest import (
 from simulator.events import Mark, Stage, to_log
 from simulator.problems import InputProblems
 from simulator.resources import shipped
-from simulator.sampling import Sampler, frame
+from simulator.sampling import Chance, Sampler, frame
 from simulator.static import Route
 from simulator.world import COMPANIES, FLEET_KINDS, World, load_world
 
@@ -456,13 +456,9 @@ def test_three_sources_speak_of_every_company() -> None:
 
 def test_the_cost_of_a_megawatt_is_the_one_the_plans_are_made_with() -> None:
     made = Sampler(full(), frame(full(), START, END))
-    x = made.sheet.draw(0, 0, False)
-
-    def get(name: str) -> np.ndarray:
-        return x[made.at[name]]
-
-    mix, watts = made._mix(get, made._shares_bought(get))
-    budgets = made._budgets(get, mix, watts, lambda entity, *_: np.full(np.shape(entity), 1 << 61, dtype=np.int64))
+    get = made._reader(lambda sheet: sheet.draw(0, 0, False))
+    _, mix, it_cost = made._expected(get)
+    budgets = made._budgets(get, it_cost, Chance(made.ring, 0, 0, luck=False))
     quarters = made._long_quarters()
     for k, company in enumerate(made.frame.companies):
         for year in (2023, 2024, 2025):
