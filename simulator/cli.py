@@ -269,7 +269,7 @@ def compare(
     override: Overrides = None,
 ) -> None:
     """Compare policies on the whole world: capacity, cost, timeline and policy, paired replication by replication."""
-    from simulator import experiments, results, statistics
+    from simulator import engines, experiments, results, statistics
 
     world = _world(as_known_on)
     loaded = _load(scenarios, override, set_, start)
@@ -280,6 +280,8 @@ def compare(
         results.check_target(out)  # before the work, not after it
     with _input("--engine"):
         which = _engine(engine)
+    if experiments.chosen(which, replications * len(loaded)) == "compiled" and not engines.warm():
+        _remark("compiling the engine, which happens once")
     with _progress(replications) as step, _input("scenarios"):
         try:
             compared = experiments.compare(

@@ -257,6 +257,9 @@ def compare(
         raise ValueError(f"the reference {reference!r} is not among the scenarios: {', '.join(names)}")
 
     compiled = compile_all(loaded, world)
+    engine = chosen(engine, replications * len(compiled))
+    if engine == "compiled":
+        engines.make_ready()  # before anything is counted
     collected: dict[int, list[tuple[Measures, tuple[Draws, Log] | None]]] = {}
     interrupted, failed = False, ""
     outcomes = replicate(compiled, seed, replications, workers, engine=engine)

@@ -322,6 +322,17 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def ready() -> None:
+    """The engine and the measures are compiled: what is interrupted is then the work itself."""
+    from simulator import engines, experiments
+    from simulator.scenario import load_scenario
+
+    engines.make_ready()
+    experiments.compare([load_scenario("history", sets=["end=2024-06-30"])], replications=1)
+
+
+@pytest.mark.usefixtures("ready")
 def test_ctrl_c_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None:
     process = started(
         "compare", "history", "no-controls", "--replications", "200", *SHORT, "--json", "--out", str(tmp_path / "out")
@@ -363,6 +374,7 @@ def test_ctrl_c_before_the_first_replication_leaves_earlier_results(
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.usefixtures("ready")
 def test_ctrl_c_while_workers_start_ends_without_a_traceback(tmp_path: Path) -> None:
     process = started("compare", "history", "no-controls", "--replications", "200", *SHORT, "--out", str(tmp_path / "out"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
