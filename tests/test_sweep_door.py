@@ -182,7 +182,6 @@ def test_the_schema_of_sweeps_is_printed() -> None:
     assert done.returncode == 0 and json.loads(done.stdout)["title"] == "Groundbreak sweep"
 
 
-@pytest.mark.long  # the work is as long as the machine is slow; test_sweeps interrupts one in this process
 def test_ctrl_c_keeps_what_is_whole_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = ("sweep", *PAIR, *SHORT, "--replications", "3000", "--workers", "2", "--store", str(tmp_path / "store"), "--json")
     process = begun(*command)
